@@ -1,0 +1,114 @@
+"""Measure a trained model on held-out images: ELBO, likelihood, active units, neighbours."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vae_utils.data import Split
+from vae_utils.losses import gaussian_log_density, importance_bound, reparameterize
+
+CHUNK = 1000  # images at a time
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Return the device a model's weights are on."""
+    return next(model.parameters()).device
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Split, beta: float = 1.0, seed: int = 0) -> dict[str, float]:
+    """Return the means of loss, recon and kl over a split, in nats per image; for a VAE the loss is the -ELBO.
+
+    One z is drawn for each image, from a seed of its own, so that two calls agree.
+    """
+    model.eval()
+    recon, kl = torch.cat(_over_chunks(lambda x, y: torch.stack(model.terms(x, y)), model, split, seed), dim=1).mean(1)
+    return {"loss": (recon + beta * kl).item(), "recon": recon.item(), "kl": kl.item()}
+
+
+@torch.no_grad()
+def predict(model: nn.Module, images: Tensor) -> Tensor:
+    """Return model(images) [B, ...] computed in chunks, on the CPU."""
+    model.eval()
+    return torch.cat([model(x.to(device_of(model))).cpu() for x in images.split(CHUNK)])
+
+
+@torch.no_grad()
+def encode_means(model: nn.Module, split: Split) -> Tensor:
+    """Return the code of each image [N, L] on the CPU: z of an autoencoder, mu of a VAE."""
+    model.eval()
+
+    def code(x: Tensor, y: Tensor) -> Tensor:
+        code = model.encode(x)
+        return (code[0] if isinstance(code, tuple) else code).cpu()
+
+    return torch.cat(_over_chunks(code, model, split, seed=0))
+
+
+@torch.no_grad()
+def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0) -> Tensor:
+    """Return an importance-sampled estimate of log p(x) [B], in nats: a lower bound on average.
+
+    Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal.
+
+    Shapes: images [B, C, H, W] in [0, 1] -> [B].
+    Raises: ValueError if samples is less than 1.
+    """
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, not {samples}")
+    model.eval()
+    device, bounds = device_of(model), []
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for x in images.split(100):
+            x = x.to(device)
+            mu, logvar = model.encode(x)
+            log_w = []
+            for _ in range(samples):
+                z = reparameterize(mu, logvar)
+                log_p = gaussian_log_density(z) - model.nll(model.decode(z), x)
+                log_w.append(log_p - gaussian_log_density(z, mu, logvar))
+            bounds.append(importance_bound(torch.stack(log_w)).cpu())
+    return torch.cat(bounds)
+
+
+def active_units(model: nn.Module, split: Split, threshold: float = 0.01) -> Tensor:
+    """Return which latent dimensions carry information [L], as booleans: Var over the data of E[z | x] > threshold.
+
+    Burda, Grosse & Salakhutdinov 2016, section 4.4.
+    """
+    return encode_means(model, split).var(0) > threshold
+
+
+@torch.no_grad()
+def nearest_neighbours(queries: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return, for each query, the index [B] of the closest image by Euclidean distance, and that distance [B].
+
+    Shapes: queries [B, C, H, W] and images [N, C, H, W], float or uint8; uint8 counts as 0..255 / 255.
+    Raises: ValueError if their image shapes differ.
+    """
+    if queries.shape[1:] != images.shape[1:]:
+        raise ValueError(f"queries are {list(queries.shape[1:])}, images {list(images.shape[1:])}: they must agree")
+    a = _floats(queries).flatten(1)
+    best, index = torch.full((len(a),), float("inf")), torch.zeros(len(a), dtype=torch.long)
+    for start in range(0, len(images), 10_000):
+        distance, nearest = torch.cdist(a, _floats(images[start : start + 10_000]).flatten(1)).min(1)
+        closer = distance < best
+        best, index = torch.where(closer, distance, best), torch.where(closer, nearest + start, index)
+    return index, best
+
+
+def _floats(images: Tensor) -> Tensor:
+    return images.float() / 255 if images.dtype == torch.uint8 else images
+
+
+def _over_chunks(
+    function: Callable[[Tensor, Tensor], Tensor], model: nn.Module, split: Split, seed: int
+) -> list[Tensor]:
+    """Apply a function of (x, y) to a split, chunk by chunk, with random numbers of its own."""
+    device = device_of(model)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        chunks = (split[i : i + CHUNK] for i in range(0, len(split), CHUNK))
+        return [function(x.to(device), y.to(device)) for x, y in chunks]

@@ -1,0 +1,122 @@
+"""Encoders and decoders: MLP, convolutional, and residual convolutional. All map x [B, C, H, W] to and from vectors."""
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Shape = tuple[int, int, int]
+
+
+def build_encoder(network: str, image_shape: Shape, outputs: int) -> nn.Module:
+    """Return a network [B, C, H, W] -> [B, outputs] of a named kind: "mlp", "conv" or "residual".
+
+    Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
+    """
+    return _kind(network, image_shape)[0](image_shape, outputs)
+
+
+def build_decoder(network: str, image_shape: Shape, inputs: int) -> nn.Module:
+    """Return a network [B, inputs] -> [B, C, H, W] of a named kind: "mlp", "conv" or "residual".
+
+    Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
+    """
+    return _kind(network, image_shape)[1](image_shape, inputs)
+
+
+def mlp_encoder(image_shape: Shape, outputs: int) -> nn.Module:
+    """Return two hidden layers of 512 units on the flattened image."""
+    pixels = math.prod(image_shape)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, outputs)
+    )
+
+
+def mlp_decoder(image_shape: Shape, inputs: int) -> nn.Module:
+    """Return the mirror of the MLP encoder."""
+    pixels = math.prod(image_shape)
+    return nn.Sequential(
+        nn.Linear(inputs, 512),
+        nn.SiLU(),
+        nn.Linear(512, 512),
+        nn.SiLU(),
+        nn.Linear(512, pixels),
+        nn.Unflatten(1, image_shape),
+    )
+
+
+def conv_encoder(image_shape: Shape, outputs: int) -> nn.Module:
+    """Return two strided convolutions, 16 and 32 channels, and a hidden layer of 256."""
+    c, h, w = image_shape
+    return nn.Sequential(
+        nn.Conv2d(c, 16, 4, stride=2, padding=1), nn.SiLU(),
+        nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.SiLU(),
+        nn.Flatten(), nn.Linear(32 * (h // 4) * (w // 4), 256), nn.SiLU(), nn.Linear(256, outputs),
+    )  # fmt: skip
+
+
+def conv_decoder(image_shape: Shape, inputs: int) -> nn.Module:
+    """Return the mirror of the convolutional encoder, with transposed convolutions."""
+    c, h, w = image_shape
+    return nn.Sequential(
+        nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, 32 * (h // 4) * (w // 4)), nn.SiLU(),
+        nn.Unflatten(1, (32, h // 4, w // 4)),
+        nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1), nn.SiLU(),
+        nn.ConvTranspose2d(16, c, 4, stride=2, padding=1),
+    )  # fmt: skip
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions whose result is added to what came in, [B, C, H, W] -> [B, C, H, W]."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, channels, 3, padding=1)
+        self.second = nn.Conv2d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.second.weight)  # the block starts as the identity
+
+    def forward(self, h: Tensor) -> Tensor:
+        return h + self.second(F.silu(self.first(F.silu(h))))
+
+
+def residual_encoder(image_shape: Shape, outputs: int) -> nn.Module:
+    """Return convolutions with residual blocks, halved twice by max-pooling."""
+    c, h, w = image_shape
+    return nn.Sequential(
+        nn.Conv2d(c, 16, 3, padding=1), nn.MaxPool2d(2), ResidualBlock(16),
+        nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), ResidualBlock(32), nn.SiLU(),
+        nn.Flatten(), nn.Linear(32 * (h // 4) * (w // 4), 256), nn.SiLU(), nn.Linear(256, outputs),
+    )  # fmt: skip
+
+
+def residual_decoder(image_shape: Shape, inputs: int) -> nn.Module:
+    """Return the mirror of the residual encoder, doubled twice by nearest-neighbour upsampling."""
+    c, h, w = image_shape
+    return nn.Sequential(
+        nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, 32 * (h // 4) * (w // 4)),
+        nn.Unflatten(1, (32, h // 4, w // 4)),
+        ResidualBlock(32), nn.SiLU(), nn.Conv2d(32, 16, 3, padding=1), nn.Upsample(scale_factor=2),
+        ResidualBlock(16), nn.SiLU(), nn.Upsample(scale_factor=2), nn.Conv2d(16, c, 3, padding=1),
+    )  # fmt: skip
+
+
+NETWORKS: dict[str, tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]] = {
+    "mlp": (mlp_encoder, mlp_decoder),
+    "conv": (conv_encoder, conv_decoder),
+    "residual": (residual_encoder, residual_decoder),
+}
+
+
+def _kind(
+    network: str, image_shape: Shape
+) -> tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]:
+    if network not in NETWORKS:
+        raise ValueError(f"there is no network {network!r}; known: {', '.join(map(repr, NETWORKS))}")
+    if len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (channels, height, width), not {image_shape}")
+    if network != "mlp" and (image_shape[1] % 4 or image_shape[2] % 4):
+        raise ValueError(
+            f"{network!r} halves an image twice: height and width must be multiples of 4, not {image_shape}"
+        )
+    return NETWORKS[network]

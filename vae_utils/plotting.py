@@ -1,0 +1,157 @@
+"""Figures from arrays and tensors: one look, one colour for each digit. Knows matplotlib, not models.
+
+Every helper draws on the axes it is given, or on new ones, and returns them; none shows or saves.
+"""
+
+import math
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+from torch import Tensor
+
+DIGIT_COLORS = sns.color_palette("colorblind", 10)  # readable with the common kinds of colour blindness
+STYLE = {
+    "figure.figsize": (6.4, 3.6), "figure.dpi": 80, "figure.constrained_layout.use": True,
+    "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
+    "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "gray",
+}  # fmt: skip
+
+
+def use_style() -> None:
+    """Give all figures of this session the look of the series."""
+    plt.rcParams.update(STYLE)
+
+
+def as_array(values: ArrayLike | Tensor) -> np.ndarray:
+    """Return a NumPy array of a tensor on any device, or of anything like an array."""
+    return values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+
+
+def tile(images: ArrayLike | Tensor, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Return images [N, C, H, W] laid out row by row in one picture [H', W'] (or [H', W', 3]), in [0, 1].
+
+    uint8 images count as 0..255. Raises: ValueError for another shape, or for no image.
+    """
+    stack = as_array(images)
+    if stack.ndim != 4 or len(stack) == 0 or stack.shape[1] not in (1, 3):
+        raise ValueError(f"images must be [N, 1 or 3, H, W] with N at least 1, not {list(stack.shape)}")
+    stack = (stack / 255 if stack.dtype == np.uint8 else stack).clip(0, 1)
+    n, c, h, w = stack.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    sheet = np.ones((rows * (h + gap) - gap, columns * (w + gap) - gap, c), dtype=np.float32)
+    for i, image in enumerate(stack):
+        top, left = i // columns * (h + gap), i % columns * (w + gap)
+        sheet[top : top + h, left : left + w] = image.transpose(1, 2, 0)
+    return sheet.squeeze(-1) if c == 1 else sheet
+
+
+def show_images(
+    images: ArrayLike | Tensor,
+    *,
+    columns: int | None = None,
+    labels: Sequence[object] | None = None,
+    row_labels: Sequence[str] | None = None,
+    scale: float = 0.62,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Show images [N, C, H, W] as one sheet, with a label over each, or at the left of each row."""
+    sheet = tile(images, columns)
+    n, _, h, w = images.shape
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
+    rows = math.ceil(n / columns)
+    if ax is None:
+        side = 1.3 if row_labels is not None else 0
+        _, ax = plt.subplots(figsize=(max(2, scale * columns + side), scale * rows + (0.35 if title else 0.05)))
+    ax.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.spines[:].set_visible(False)
+    for i, label in enumerate(labels if labels is not None else []):
+        ax.text(
+            i % columns * (w + 1) + 1, i // columns * (h + 1) + 1, str(label), color="#ffd43b", fontsize=7, va="top"
+        )
+    if row_labels is not None:
+        ax.set_yticks([(h + 1) * i + h / 2 for i in range(rows)], row_labels)
+        ax.tick_params(left=False)
+    if title:
+        ax.set_title(title, loc="left")
+    return ax
+
+
+def plot_map(
+    codes: ArrayLike | Tensor,
+    labels: ArrayLike | Tensor,
+    *,
+    classes: Sequence[str] = tuple("0123456789"),
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Scatter 2-D codes [N, 2], one colour for each class and its name at the median of its points."""
+    codes, labels = as_array(codes), as_array(labels)
+    if ax is None:
+        _, ax = plt.subplots(figsize=(5, 5))
+    for k, name in enumerate(classes):
+        points = codes[labels == k]
+        if len(points):
+            ax.scatter(*points.T, s=4, alpha=0.5, color=DIGIT_COLORS[k % 10], linewidths=0, rasterized=True)
+            ax.text(
+                *np.median(points, axis=0), name, fontsize=11, weight="bold", ha="center", va="center",
+                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": DIGIT_COLORS[k % 10], "alpha": 0.85},
+            )  # fmt: skip
+    ax.set(xlabel="$z_1$", ylabel="$z_2$")
+    if title:
+        ax.set_title(title, loc="left")
+    return ax
+
+
+def plot_steps(
+    curves: dict[str, ArrayLike | Tensor],
+    *,
+    smooth: int = 25,
+    ylabel: str = "nats per image",
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Plot values recorded at every step, each as the mean over blocks of `smooth` steps."""
+    if ax is None:
+        _, ax = plt.subplots()
+    for name, values in curves.items():
+        values = as_array(values)
+        width = max(1, min(smooth, len(values)))
+        blocks = values[: len(values) // width * width].reshape(-1, width).mean(1)
+        ax.plot((np.arange(len(blocks)) + 0.5) * width, blocks, label=name)
+    ax.set(xlabel="gradient step", ylabel=ylabel)
+    if len(curves) > 1:
+        ax.legend()
+    if title:
+        ax.set_title(title, loc="left")
+    return ax
+
+
+def plot_histograms(
+    groups: dict[str, ArrayLike | Tensor],
+    *,
+    xlabel: str,
+    bins: int = 50,
+    ax: Axes | None = None,
+    title: str | None = None,
+) -> Axes:
+    """Draw the histograms of several groups of values over the same bins, each with area 1."""
+    if ax is None:
+        _, ax = plt.subplots()
+    arrays = {name: as_array(values) for name, values in groups.items()}
+    together = np.concatenate(list(arrays.values()))
+    edges = np.linspace(together.min(), together.max(), bins + 1)
+    for name, values in arrays.items():
+        ax.hist(values, edges, density=True, alpha=0.5, label=name)
+    ax.set(xlabel=xlabel, ylabel="density")
+    ax.legend()
+    if title:
+        ax.set_title(title, loc="left")
+    return ax
