@@ -1,5 +1,6 @@
 """Weights on disk: safetensors with what made them in the header, written whole or not at all; never pickle."""
 
+import ast
 import hashlib
 import json
 import os
@@ -37,8 +38,8 @@ def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None
     }
     tensors = {f"weights/{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"arrays/{name}": tensor for name, tensor in (arrays or {}).items()}
-    content = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, header)
-    if not write_atomic(Path(path), content):
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": _digest(header, tensors)})):
         raise OSError(f"cannot write {path}: choose a folder that can be written to, or set VAE_TRAINED to one")
 
 
@@ -59,10 +60,10 @@ def load(path: str | Path, **expected: object) -> nn.Module:
         raise ValueError(
             f"{path} holds a {header['class']}, which this version does not know: {', '.join(models.KNOWN)}"
         )
-    model = models.KNOWN[header["class"]](**_config(header))
     try:
+        model = models.KNOWN[header["class"]](**_config(header))
         model.load_state_dict(weights)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError) as error:
         raise ValueError(f"the weights in {path} do not fit its {header['class']}: {error}") from None
     return model.eval()
 
@@ -84,6 +85,8 @@ def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str,
         raise ValueError(
             f"{path} has format {header.get('format')!r}, not {FORMAT!r}: it is not one of ours; train anew"
         )
+    if header.pop("sha256", None) != _digest(header, tensors):
+        raise ValueError(f"{path} is damaged (its checksum is wrong): delete it and train anew")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "arrays": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
@@ -99,9 +102,19 @@ def kept_path(name: str, facts: dict[str, object]) -> Path:
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     for module in CODE:
-        digest.update((Path(__file__).parent / f"{module}.py").read_bytes())
+        source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
+        digest.update(ast.dump(ast.parse(source)).encode())  # blind to comments and layout
     folder = Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
     return folder / f"{name}-{digest.hexdigest()[:8]}.safetensors"
+
+
+def _digest(header: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    """Return a checksum of all that a checkpoint holds."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _config(header: dict[str, str]) -> dict[str, object]:

@@ -90,10 +90,10 @@ def nearest_neighbours(queries: Tensor, images: Tensor) -> tuple[Tensor, Tensor]
     """
     if queries.shape[1:] != images.shape[1:]:
         raise ValueError(f"queries are {list(queries.shape[1:])}, images {list(images.shape[1:])}: they must agree")
-    a = _floats(queries).flatten(1)
+    a = _floats(queries).flatten(1).cpu()
     best, index = torch.full((len(a),), float("inf")), torch.zeros(len(a), dtype=torch.long)
     for start in range(0, len(images), 10_000):
-        distance, nearest = torch.cdist(a, _floats(images[start : start + 10_000]).flatten(1)).min(1)
+        distance, nearest = torch.cdist(a, _floats(images[start : start + 10_000]).flatten(1).cpu()).min(1)
         closer = distance < best
         best, index = torch.where(closer, distance, best), torch.where(closer, nearest + start, index)
     return index, best

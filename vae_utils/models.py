@@ -13,8 +13,8 @@ class Autoencoder(nn.Module):
     """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.4."""
 
     def __init__(self, latent_dim: int, network: str = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
-        super().__init__()
         _check_latent_dim(latent_dim)
+        super().__init__()
         self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
         self.encoder = build_encoder(network, image_shape, latent_dim)
         self.decoder = build_decoder(network, image_shape, latent_dim)
@@ -42,8 +42,8 @@ class VAE(nn.Module):
     """The variational autoencoder of Kingma & Welling (2014), with a Bernoulli decoder; built in notebook 04."""
 
     def __init__(self, latent_dim: int = 20, network: str = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
-        super().__init__()
         _check_latent_dim(latent_dim)
+        super().__init__()
         self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
         self.encoder = build_encoder(network, image_shape, 2 * latent_dim)
         self.decoder = build_decoder(network, image_shape, latent_dim)

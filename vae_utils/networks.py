@@ -77,6 +77,7 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.second.weight)  # the block starts as the identity
 
     def forward(self, h: Tensor) -> Tensor:
+        """Add to h what two convolutions make of it."""
         return h + self.second(F.silu(self.first(F.silu(h))))
 
 

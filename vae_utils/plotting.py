@@ -13,7 +13,9 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from torch import Tensor
 
-DIGIT_COLORS = sns.color_palette("colorblind", 10)  # readable with the common kinds of colour blindness
+DIGIT_COLORS = sns.color_palette(  # Paul Tol's "muted" scheme: readable with the common kinds of colour blindness
+    ["#332288", "#CC6677", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#999933", "#AA4499", "#777777"]
+)
 STYLE = {
     "figure.figsize": (6.4, 3.6), "figure.dpi": 80, "figure.constrained_layout.use": True,
     "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
+from urllib.error import HTTPError
 
 PATIENCE = 10.0  # seconds until the first byte, all mirrors and the import of torchvision together
 PER_MIRROR = 4.0  # seconds one mirror may take to answer
@@ -130,6 +131,8 @@ def _fetch(url: str, first_byte: float) -> bytes:
                     chunks.put(chunk)
             chunks.put(None)
         except Exception as error:  # handed to the caller below
+            if isinstance(error, HTTPError):
+                error.close()
             chunks.put(error)
 
     Thread(target=stream, daemon=True).start()

@@ -38,6 +38,9 @@ class History:
     def __len__(self) -> int:
         return len(self.loss)
 
+    def __repr__(self) -> str:
+        return f"History of {len(self)} steps in {self.seconds:.0f} s"
+
 
 def fit(
     model: nn.Module,
@@ -127,7 +130,7 @@ def fit_once(
         try:
             checkpoints.save(path, model, arrays=_arrays_of(history), **facts, watched=watched)
             print(f"{name}: trained in {history.seconds:.0f} s, kept in {shown}")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             print(f"{name}: trained in {history.seconds:.0f} s, not kept: {error}")
     return history
 
@@ -166,11 +169,12 @@ class _Record:
             total=self.steps, unit="step", leave=False, disable=os.environ.get("VAE_PROGRESS") == "0"
         ) as self.bar:
             try:
-                yield
+                try:
+                    yield
+                except KeyboardInterrupt:
+                    done = len(self.values)
+                    print(f"Stopped by hand after {done} of {self.steps} steps; the model keeps what it has learned.")
                 self._check()
-            except KeyboardInterrupt:
-                done = len(self.values)
-                print(f"Stopped by hand after {done} of {self.steps} steps; the model keeps what it has learned.")
             finally:
                 self.seconds = time.perf_counter() - self.began
                 if self.writer is not None:
@@ -217,8 +221,8 @@ class _Record:
 def _explain(step: int, loss: float, recon: float, kl: float) -> str:
     cause = (
         "logvar has grown so large that exp(logvar) overflows"
-        if recon == recon and abs(recon) < float("inf")
-        else ("the weights have become infinite or NaN, or the data hold such values")
+        if kl == float("inf")
+        else "the weights have become infinite or NaN, or the data hold such values"
     )
     return (
         f"at step {step} the loss is {loss} (recon {recon}, kl {kl}): most likely {cause}. "

@@ -1,0 +1,38 @@
+"""Train an autoencoder for each bottleneck, beside PCA, into data/results/autoencoder_sweep.csv, for notebook 01.
+
+python -m experiments.autoencoder_sweep            # about 3 minutes on two cores; finished rows are kept
+python -m experiments.autoencoder_sweep --fresh    # every row anew
+"""
+
+import torch
+from sklearn.decomposition import PCA
+
+from experiments import table
+from vae_utils import evaluation, models, training
+from vae_utils.data import load_dataset
+
+SIZES = (2, 4, 8, 16, 20, 32, 64)
+
+
+def measure(latents: int, network: str, steps: int, lr: float) -> table.Row:
+    """Return the squared test error per image of an autoencoder and of PCA with as many numbers."""
+    mnist = load_dataset("mnist")
+    if not mnist.is_full:
+        raise SystemExit("this table needs the full MNIST")
+    torch.manual_seed(0)
+    model = models.Autoencoder(latents, network)
+    history = training.fit(model, mnist.train, steps=steps, lr=lr, seed=0)
+    train, test = (split[:][0].flatten(1).numpy() for split in (mnist.train, mnist.test))
+    pca = PCA(64).fit(train)
+    axes = pca.components_[:latents]
+    lost = test - pca.mean_ - (test - pca.mean_) @ axes.T @ axes
+    return {
+        "autoencoder": round(evaluation.evaluate(model, mnist.test)["recon"], 2),
+        "pca": round(float((lost**2).sum(1).mean()), 2),
+        "seconds": round(history.seconds),
+    }
+
+
+if __name__ == "__main__":
+    wanted = ({"latents": size, "network": "conv", "steps": 1000, "lr": 4e-3} for size in SIZES)
+    table.fill("autoencoder_sweep", wanted, measure, __doc__)

@@ -1,0 +1,59 @@
+"""A measured table: a CSV file under data/results that grows by a row as each run ends."""
+
+import argparse
+import csv
+import io
+import platform
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import torch
+
+from vae_utils.runtime import get_device, project_root
+from vae_utils.sources import write_atomic
+
+Row = dict[str, object]
+
+
+def path_of(name: str) -> Path:
+    """Return the file of a table."""
+    return project_root() / "data" / "results" / f"{name}.csv"
+
+
+def read(name: str) -> list[Row]:
+    """Return the rows that a table has so far, as text."""
+    path = path_of(name)
+    return list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))) if path.is_file() else []
+
+
+def write(name: str, rows: list[Row]) -> None:
+    """Write a table whole, or leave it as it is."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    if not write_atomic(path_of(name), text.getvalue().encode()):
+        raise OSError(f"cannot write {path_of(name)}")
+
+
+def made_with() -> Row:
+    """Return what a row says about the machine that made it."""
+    device = get_device()
+    cpu = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else cpu,
+        "torch": torch.__version__.split("+")[0],
+    }
+
+
+def fill(name: str, wanted: Iterable[Row], measure: Callable[..., Row], description: str | None) -> None:
+    """Measure each wanted row that the table lacks; with --fresh on the command line, every row anew."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fresh", action="store_true", help="forget the rows of an earlier run")
+    rows = [] if parser.parse_args().fresh else read(name)
+    for row in wanted:
+        if any(all(done[key] == str(value) for key, value in row.items()) for done in rows):
+            continue
+        rows.append(row | measure(**row) | made_with())
+        write(name, rows)
+        print(rows[-1], flush=True)

@@ -1,0 +1,111 @@
+"""Draw the pictures of README and notebooks: python images/make_images.py (trains two models the first time)."""
+
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import torch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from torch.distributions import Normal
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from vae_utils import evaluation, judge, models, plotting, training  # noqa: E402
+from vae_utils.data import load_dataset  # noqa: E402
+
+
+def save(figure: plt.Figure, name: str) -> None:
+    """Write a figure without a date, so that the same drawing gives the same file."""
+    figure.savefig(HERE / name, dpi=110, facecolor="white", metadata={"Software": None})
+    plt.close(figure)
+
+
+def hero(side: int = 24) -> None:
+    """Draw the latent plane of the 2-D VAE: where the test digits lie, and what every place decodes to."""
+    mnist = load_dataset("mnist")
+    torch.manual_seed(0)
+    model = models.VAE(2, "mlp")
+    training.fit_once("vae-2", model, mnist, steps=3000, lr=2e-3, seed=0)
+    quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side)
+    grid = torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
+    device = evaluation.device_of(model)
+    with torch.no_grad():
+        decoded = model.decode(grid.to(device)).sigmoid().cpu()
+    label, sure = judge.verdicts(judge.load_judge(mnist), decoded)
+    colour = torch.tensor(plotting.DIGIT_COLORS)[label]  # [N, 3]
+    strength = ((sure - 0.4) / 0.6).clamp(0, 1)[:, None]
+    tint = 1 - strength * (1 - colour)
+    picture = 1 - decoded * (1 - 0.75 * tint.view(-1, 3, 1, 1))
+    figure, axes = plt.subplots(1, 2, figsize=(12, 6))
+    plotting.plot_map(evaluation.encode_means(model, mnist.test), mnist.test.labels, ax=axes[0])
+    axes[0].set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="10,000 test digits, placed by the encoder")
+    plotting.show_images(picture, columns=side, ax=axes[1])
+    axes[1].set_title("the same plane, drawn by the decoder")
+    save(figure, "latent_plane.png")
+
+
+def box(ax: plt.Axes, x: float, text: str, *, width: float, height: float, colour: str) -> None:
+    """Draw a labelled box centred at (x, 0)."""
+    patch = FancyBboxPatch((x - width / 2, -height / 2), width, height, boxstyle="round,pad=0.04", fc=colour, ec="0.25")
+    ax.add_patch(patch)
+    ax.text(x, 0, text, ha="center", va="center", fontsize=11)
+
+
+def arrow(ax: plt.Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw an arrow between two points."""
+    ax.add_patch(FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=14, color="0.25", lw=1.3))
+
+
+def canvas(width: float, height: float) -> tuple[plt.Figure, plt.Axes]:
+    """Return an empty drawing, a unit to the inch."""
+    figure, ax = plt.subplots(figsize=(width, height))
+    ax.set(xlim=(0, width), ylim=(-height / 2, height / 2), aspect="equal")
+    ax.axis("off")
+    return figure, ax
+
+
+def autoencoder() -> None:
+    """Draw image, encoder, code, decoder, image."""
+    figure, ax = canvas(9, 1.7)
+    blocks = [
+        ("x\n784 numbers", 0.9, 1.2, "#eeeeee"),
+        ("encoder", 2.8, 0.9, "#cfe3f5"),
+        ("z\na few", 4.5, 0.5, "#fbe3c0"),
+    ]
+    blocks += [("decoder", 6.2, 0.9, "#cfe3f5"), (r"$\hat{x}$" + "\n784 numbers", 8.1, 1.2, "#eeeeee")]
+    for text, x, height, colour in blocks:
+        box(ax, x, text, width=1.25 if height != 0.5 else 0.8, height=height, colour=colour)
+    for start, end in ((1.6, 2.1), (3.5, 4.0), (5.0, 5.5), (6.9, 7.4)):
+        arrow(ax, (start, 0), (end, 0))
+    save(figure, "autoencoder.png")
+
+
+def vae() -> None:
+    """Draw the same with a cloud in the middle, and the two terms of the loss where they arise."""
+    figure, ax = canvas(11, 2.6)
+    for text, x, width, height, colour in [
+        ("x", 0.7, 0.8, 0.9, "#eeeeee"),
+        ("encoder", 2.3, 1.2, 0.9, "#cfe3f5"),
+        (r"$\mu,\ \log\sigma^2$", 4.2, 1.3, 0.7, "#fbe3c0"),
+        (r"$z=\mu+\sigma\,\varepsilon$", 6.3, 1.5, 0.7, "#fbe3c0"),
+        ("decoder", 8.4, 1.2, 0.9, "#cfe3f5"),
+        (r"$\hat{x}$", 10.2, 0.8, 0.9, "#eeeeee"),
+    ]:
+        box(ax, x, text, width=width, height=height, colour=colour)
+    for start, end in ((1.2, 1.6), (3.0, 3.45), (4.95, 5.45), (7.15, 7.7), (9.1, 9.7)):
+        arrow(ax, (start, 0), (end, 0))
+    ax.text(6.3, 1.1, r"$\varepsilon \sim N(0, I)$", ha="center", fontsize=11)
+    arrow(ax, (6.3, 1.0), (6.3, 0.45))
+    ax.text(4.2, -1.05, r"kl: KL$(q(z|x)\,\|\,N(0, I))$", ha="center", fontsize=11, color="#9a3412")
+    arrow(ax, (4.2, -0.45), (4.2, -0.85))
+    ax.text(9.3, -1.05, r"recon: $-\log p(x|z)$", ha="center", fontsize=11, color="#9a3412")
+    arrow(ax, (10.2, -0.55), (9.9, -0.85))
+    save(figure, "vae.png")
+
+
+if __name__ == "__main__":
+    plotting.use_style()
+    autoencoder()
+    vae()
+    hero()

@@ -1,0 +1,208 @@
+"""Weights on disk: whole or not at all, and refused when they are not what they should be."""
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from vae_utils import checkpoints
+from vae_utils.models import VAE, Autoencoder, DigitJudge
+
+MODELS = {
+    "vae": lambda: VAE(2, image_shape=(1, 4, 4)),
+    "conv": lambda: VAE(3, "conv", (3, 8, 8)),
+    "autoencoder": lambda: Autoencoder(2, "residual", (1, 8, 8)),
+    "judge": lambda: DigitJudge(classes=3, image_shape=(1, 8, 8)),
+}
+FACTS = {"data": "mnist-60000", "steps": 2000, "seed": 0, "lr": 3e-3, "settings": {"beta": 1.0}}
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """A small checkpoint: its path and its bytes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("kept") / "judge.safetensors"
+    checkpoints.save(path, DigitJudge(classes=3, image_shape=(1, 4, 4)), arrays={"loss": torch.arange(5.0)}, **FACTS)
+    return path, path.read_bytes()
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_model_comes_back_to_the_last_bit(kind, tmp_path):
+    model = MODELS[kind]()
+    checkpoints.save(tmp_path / "new" / "model.safetensors", model, **FACTS)
+    loaded = checkpoints.load(tmp_path / "new" / "model.safetensors", **FACTS)
+    assert type(loaded) is type(model) and loaded.config == model.config and not loaded.training
+    assert same(loaded.state_dict(), model.state_dict())
+
+
+def test_arrays_of_any_kind_come_back(tmp_path):
+    arrays = {
+        "snapshot/3/picture": torch.rand(2, 1, 4, 4), "labels": torch.arange(3), "pixels": torch.arange(4).byte(),
+        "seconds": torch.tensor(1.5), "mask": torch.tensor([True, False]), "none": torch.zeros(0, 2),
+        "transposed": torch.arange(6.0).view(2, 3).T, "double": torch.rand(2, dtype=torch.float64),
+    }  # fmt: skip
+    checkpoints.save(tmp_path / "model", MODELS["vae"](), arrays=arrays)
+    assert same(checkpoints.read(tmp_path / "model")[2], arrays)
+
+
+def test_the_header_tells_what_made_it(kept):
+    header, weights, arrays = checkpoints.read(kept[0])
+    assert header["class"] == "DigitJudge" and json.loads(header["config"]) == {"classes": 3, "image_shape": [1, 4, 4]}
+    assert json.loads(header["facts"]) == FACTS
+    assert json.loads(header["versions"])["torch"] == torch.__version__ and "python" in json.loads(header["versions"])
+    assert arrays["loss"].tolist() == [0, 1, 2, 3, 4] and not any(name.startswith("weights/") for name in weights)
+
+
+@pytest.mark.parametrize(("name", "value"), [("steps", 2001), ("data", "mnist-4000"), ("settings", {}), ("colour", "red")])
+def test_a_fact_that_differs_is_named(kept, name, value):
+    with pytest.raises(ValueError, match=f"was made with {name} = ") as caught:
+        checkpoints.load(kept[0], **{name: value})
+    assert repr(FACTS.get(name)) in str(caught.value) and repr(value) in str(caught.value) and str(kept[0]) in str(caught.value)
+
+
+def test_a_missing_file_is_said_to_be_missing(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no checkpoint .*nothing.*: train the model first"):
+        checkpoints.load(tmp_path / "nothing")
+
+
+# ---- damaged, foreign, older
+
+
+@pytest.mark.parametrize("length", [0, 1, 8, 100, 1000, -1])
+def test_a_truncated_file_is_refused_by_name(kept, tmp_path, length):
+    (tmp_path / "cut").write_bytes(kept[1][:length])
+    with pytest.raises(ValueError, match="delete it and train anew") as caught:
+        checkpoints.load(tmp_path / "cut")
+    assert str(tmp_path / "cut") in str(caught.value)
+
+
+@given(data=st.data())
+def test_no_flipped_bit_goes_unnoticed(kept, tmp_path_factory, data):
+    path, content = tmp_path_factory.getbasetemp() / "flipped", bytearray(kept[1])
+    position = data.draw(st.one_of(st.integers(0, 1500), st.integers(0, len(content) - 1)))
+    content[position] ^= 1 << data.draw(st.integers(0, 7))
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=str(path)):
+        checkpoints.load(path)
+
+
+def test_a_pickle_is_not_opened(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "sprung"),))
+
+    (tmp_path / "model.pt").write_bytes(pickle.dumps(Trap()))
+    torch.save(MODELS["vae"]().state_dict(), tmp_path / "state.pt")
+    for name in ("model.pt", "state.pt"):
+        with pytest.raises(ValueError, match=f"{name} is not a readable checkpoint"):
+            checkpoints.load(tmp_path / name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_weights_of_other_programs_are_refused(tmp_path):
+    save_file(MODELS["vae"]().state_dict(), tmp_path / "foreign")
+    with pytest.raises(ValueError, match="foreign has format None, not 'vae_utils-1'"):
+        checkpoints.load(tmp_path / "foreign")
+
+
+def test_an_unknown_class_is_named(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path / "model", MODELS["vae"]())
+    monkeypatch.delitem(checkpoints.models.KNOWN, "VAE")
+    with pytest.raises(ValueError, match="model holds a VAE, which this version does not know: Autoencoder"):
+        checkpoints.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("now", [lambda **config: DigitJudge(), lambda latent_dim: VAE(latent_dim)])
+def test_weights_that_fit_no_longer_are_refused(tmp_path, monkeypatch, now):
+    checkpoints.save(tmp_path / "model", MODELS["vae"]())
+    monkeypatch.setitem(checkpoints.models.KNOWN, "VAE", now)
+    with pytest.raises(ValueError, match="the weights in .*model do not fit its VAE"):
+        checkpoints.load(tmp_path / "model")
+
+
+def test_a_class_that_could_not_be_loaded_is_not_saved(tmp_path):
+    class VAE(checkpoints.models.VAE):  # the name alone does not do
+        pass
+
+    for model in (VAE(2), torch.nn.Linear(2, 2)):
+        with pytest.raises(ValueError, match=f"cannot keep a {type(model).__name__}: known are Autoencoder, VAE"):
+            checkpoints.save(tmp_path / "model", model)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- writing
+
+
+def refuse(*args: object) -> None:
+    raise OSError("no space left")
+
+
+@pytest.mark.parametrize("function", ["replace", "chmod"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, function):
+    path, old = tmp_path / "model", MODELS["vae"]()
+    checkpoints.save(path, old)
+    monkeypatch.setattr(os, function, refuse)
+    with pytest.raises(OSError, match="cannot write .*model: choose a folder"):
+        checkpoints.save(path, MODELS["vae"]())
+    assert list(tmp_path.iterdir()) == [path]
+    assert same(checkpoints.load(path).state_dict(), old.state_dict())
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    class Full:
+        def __init__(self, handle: int, mode: str) -> None:
+            self.file = real(handle, mode)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *args: object) -> None:
+            self.file.close()
+
+        def write(self, content: bytes) -> None:
+            self.file.write(content[: len(content) // 2])
+            refuse()
+
+    path, old, real = tmp_path / "model", MODELS["vae"](), os.fdopen
+    checkpoints.save(path, old)
+    monkeypatch.setattr(os, "fdopen", Full)
+    with pytest.raises(OSError, match="cannot write"):
+        checkpoints.save(path, MODELS["vae"]())
+    assert list(tmp_path.iterdir()) == [path]
+    assert same(checkpoints.load(path).state_dict(), old.state_dict())
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="choose a folder that can be written to, or set VAE_TRAINED"):
+        checkpoints.save(tmp_path / "file" / "model", MODELS["vae"]())
+
+
+def test_saving_twice_keeps_the_newer(tmp_path):
+    first, second = MODELS["vae"](), MODELS["vae"]()
+    for model in (first, second):
+        checkpoints.save(tmp_path / "model", model)
+    assert same(checkpoints.load(tmp_path / "model").state_dict(), second.state_dict())
+
+
+# ---- the names of kept files
+
+
+def test_the_name_changes_with_every_fact_and_with_the_code(monkeypatch, tmp_path):
+    path = checkpoints.kept_path("vae", FACTS)
+    assert path == checkpoints.kept_path("vae", dict(reversed(FACTS.items()))), "not with their order"
+    assert path.parent == tmp_path / "trained" and path.name.startswith("vae-") and path.suffix == ".safetensors"
+    others = [checkpoints.kept_path("vae", FACTS | {name: "other"}) for name in FACTS]
+    monkeypatch.setattr(checkpoints, "CODE", ("losses",))
+    assert len({path, *others, checkpoints.kept_path("vae", FACTS)}) == len(FACTS) + 2
+    monkeypatch.delenv("VAE_TRAINED")
+    assert checkpoints.kept_path("vae", FACTS).parent == checkpoints.runtime.project_root() / "data" / "trained"

