@@ -137,7 +137,7 @@ class Mirror:
         self.address = f"http://127.0.0.1:{self.server.server_port}/"
         Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
-    def handler(mirror) -> type[BaseHTTPRequestHandler]:  # noqa: N805
+    def handler(mirror) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 mirror.answer(self, self.path.lstrip("/"))

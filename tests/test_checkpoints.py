@@ -62,11 +62,17 @@ def test_the_header_tells_what_made_it(kept):
     assert arrays["loss"].tolist() == [0, 1, 2, 3, 4] and not any(name.startswith("weights/") for name in weights)
 
 
-@pytest.mark.parametrize(("name", "value"), [("steps", 2001), ("data", "mnist-4000"), ("settings", {}), ("colour", "red")])
+@pytest.mark.parametrize(
+    ("name", "value"), [("steps", 2001), ("data", "mnist-4000"), ("settings", {}), ("colour", "red")]
+)
 def test_a_fact_that_differs_is_named(kept, name, value):
     with pytest.raises(ValueError, match=f"was made with {name} = ") as caught:
         checkpoints.load(kept[0], **{name: value})
-    assert repr(FACTS.get(name)) in str(caught.value) and repr(value) in str(caught.value) and str(kept[0]) in str(caught.value)
+    assert (
+        repr(FACTS.get(name)) in str(caught.value)
+        and repr(value) in str(caught.value)
+        and str(kept[0]) in str(caught.value)
+    )
 
 
 def test_a_missing_file_is_said_to_be_missing(tmp_path):
@@ -117,7 +123,7 @@ def test_weights_of_other_programs_are_refused(tmp_path):
 def test_an_unknown_class_is_named(tmp_path, monkeypatch):
     checkpoints.save(tmp_path / "model", MODELS["vae"]())
     monkeypatch.delitem(checkpoints.models.KNOWN, "VAE")
-    with pytest.raises(ValueError, match="model holds a VAE, which this version does not know: Autoencoder"):
+    with pytest.raises(ValueError, match="model holds a VAE, which this version does not know: Auto"):
         checkpoints.load(tmp_path / "model")
 
 
@@ -134,7 +140,7 @@ def test_a_class_that_could_not_be_loaded_is_not_saved(tmp_path):
         pass
 
     for model in (VAE(2), torch.nn.Linear(2, 2)):
-        with pytest.raises(ValueError, match=f"cannot keep a {type(model).__name__}: known are Autoencoder, VAE"):
+        with pytest.raises(ValueError, match=f"cannot keep a {type(model).__name__}: known are .*VAE"):
             checkpoints.save(tmp_path / "model", model)
     assert list(tmp_path.iterdir()) == []
 

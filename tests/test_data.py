@@ -183,7 +183,9 @@ def test_embedded_digits_serve_where_nothing_can_be_written(embedded, offline, e
     assert same(embedded, data.load_dataset(root=tmp_path / "file"))
 
 
-def test_the_next_load_takes_the_full_set_when_the_network_is_back(mirror, files, embedded_folder, tmp_path, monkeypatch):
+def test_the_next_load_takes_the_full_set_when_the_network_is_back(
+    mirror, files, embedded_folder, tmp_path, monkeypatch
+):
     (tmp_path / CACHE).write_bytes((embedded_folder / CACHE).read_bytes())
     with monkeypatch.context() as away:
         away.setattr(sources, "mirrors", lambda name: [])

@@ -4,50 +4,74 @@ import torch
 from torch import nn
 
 from vae_utils import judge
-from vae_utils.models import DigitJudge
+from vae_utils.models import DigitJudge, forgeries
 from vae_utils.training import fit_once
 
 
 class Fake(nn.Module):
-    """Call every image by its first pixel times ten, as surely as its second pixel says."""
+    """Give to ten times the first pixel the second one's probability, to "none of these" the third's, else the rest."""
 
     def __init__(self) -> None:
         super().__init__()
         self.place = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
-        label, sure = (x[:, 0, 0, 0] * 10).round().long(), x[:, 0, 0, 1]
-        p = ((1 - sure) / 9).unsqueeze(1).repeat(1, 10)
-        return p.scatter(1, label.unsqueeze(1), sure.unsqueeze(1)).log()
+        label, sure, none = (x[:, 0, 0, 0] * 10).round().long(), x[:, 0, 0, 1], x[:, 0, 0, 2]
+        p = ((1 - sure - none) / 9).unsqueeze(1).repeat(1, 11)
+        p[:, 10] = none
+        return p.scatter(1, label.unsqueeze(1), sure.unsqueeze(1)).clamp(min=1e-9).log()
 
 
-def pictures(labels: list[int], sure: list[float]) -> torch.Tensor:
-    x = torch.zeros(len(labels), 1, 28, 28)
-    x[:, 0, 0, 0], x[:, 0, 0, 1] = torch.tensor(labels) / 10, torch.tensor(sure)
+def pictures(*told: tuple[int, float, float]) -> torch.Tensor:
+    x = torch.zeros(len(told), 1, 28, 28)
+    x[:, 0, 0, :3] = torch.tensor(told)
+    x[:, 0, 0, 0] /= 10
     return x
 
 
-def test_verdicts_are_label_and_probability():
-    label, confidence = judge.verdicts(Fake(), pictures([3, 0, 9], [0.9, 0.5, 0.99]))
-    assert label.tolist() == [3, 0, 9]
-    torch.testing.assert_close(confidence, torch.tensor([0.9, 0.5, 0.99]))
+def test_verdicts_are_the_likeliest_digit_and_its_probability():
+    label, chance = judge.verdicts(Fake(), pictures((3, 0.9, 0.0), (0, 0.6, 0.2), (9, 0.2, 0.75)))
+    assert label.tolist() == [3, 0, 9], "never the class of no digit"
+    torch.testing.assert_close(chance, torch.tensor([0.9, 0.6, 0.2]))
 
 
-def test_accepted_is_the_share_of_the_sure_ones():
-    sure = [0.951, 0.949, 0.999, 0.5]
-    assert judge.accepted(Fake(), pictures([1, 2, 3, 4], sure)) == 0.5
-    assert judge.accepted(Fake(), pictures([1, 3], [0.951, 0.999])) == 1
-    assert judge.accepted(Fake(), pictures([2], [0.3])) == 0
+def test_accepted_is_the_share_of_one_digit_above_one_half():
+    assert judge.accepted(Fake(), pictures((1, 0.51, 0.3), (2, 0.49, 0.5), (3, 0.99, 0.0), (4, 0.2, 0.75))) == 0.5
+    assert judge.accepted(Fake(), pictures((1, 0.9, 0.0))) == 1
+    assert judge.accepted(Fake(), pictures((1, 0.3, 0.0))) == 0, "torn between digits is not accepted either"
+
+
+def test_forgeries_are_made_of_two_images_of_different_classes():
+    x = torch.zeros(400, 1, 10, 10)
+    y = torch.arange(400) % 10
+    for image, label in zip(x, y, strict=True):
+        image[0, :, label] = 1.0  # one bright column for each class
+    torch.manual_seed(0)
+    false = forgeries(x, y)
+    assert 300 < len(false) <= 400 and false.min() >= 0 and false.max() <= 1
+    columns = (false.amax(dim=(1, 2)) > 0).sum(1)
+    assert columns.tolist() == len(false) * [2]
+    kinds = {(image.unique().tolist() == [0, 0.5], (image.sum(1) == 2).any().item()) for image in false[:, 0]}
+    assert len(kinds) == 3, "overlaid, averaged and spliced"
+
+
+def test_images_of_one_class_give_no_forgeries():
+    x, y = torch.rand(6, 1, 8, 8), torch.zeros(6, dtype=torch.long)
+    assert forgeries(x, y).shape == (0, 1, 8, 8)
+    recon, kl = DigitJudge(image_shape=(1, 8, 8)).terms(x, y)
+    assert recon.isfinite().all() and len(recon) == len(kl) == 6
 
 
 def test_the_judge_is_trained_once_and_then_loaded(toy, monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(judge, "fit_once", lambda *args, **settings: fit_once(*args, **(settings | {"steps": 3})))
     first, second = judge.load_judge(toy), judge.load_judge(toy)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("judge-mnist: trained") and lines[1].startswith("judge-mnist: loaded") and len(lines) == 2
+    assert (
+        lines[0].startswith("judge-mnist: trained") and lines[1].startswith("judge-mnist: loaded") and len(lines) == 2
+    )
     assert isinstance(second, DigitJudge) and not first.training and not second.training
     x, _ = toy.test[:]
-    assert torch.equal(first(x), second(x)) and second(x).shape == (60, 10)
+    assert torch.equal(first(x), second(x)) and second(x).shape == (60, 11)
     assert len(list((tmp_path / "trained").iterdir())) == 1
 
 
@@ -72,6 +96,8 @@ def test_the_judge_knows_digits(digits, project_kept, all_threads):
     assert judge.accepted(trained, x) > 0.9
     noise = torch.rand(500, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     assert judge.accepted(trained, noise) < 0.5, "noise is no digit"
+    torch.manual_seed(0)
+    assert judge.accepted(trained, forgeries(x, y)) < 0.5, "two digits are no digit"
 
 
 def test_a_judge_in_training_is_put_to_judging(toy):

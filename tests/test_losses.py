@@ -199,7 +199,9 @@ def test_shapes_that_would_broadcast_are_refused(function):
         gaussian_nll(torch.zeros(4, 3), torch.zeros(1, 3), 1.0)
 
 
-@pytest.mark.parametrize(("pixel", "span"), [(1.5, "0 to 1.5"), (-0.1, "-0.1 to 0"), (255.0, "0 to 255"), (math.nan, "nan")])
+@pytest.mark.parametrize(
+    ("pixel", "span"), [(1.5, "0 to 1.5"), (-0.1, "-0.1 to 0"), (255.0, "0 to 255"), (math.nan, "nan")]
+)
 def test_pixels_outside_0_to_1_are_refused(pixel, span):
     with pytest.raises(ValueError, match=rf"must lie in \[0, 1\], not .*{span}"):
         bernoulli_nll(torch.zeros(1, 2), torch.tensor([[0.0, pixel]]))

@@ -371,7 +371,9 @@ def test_a_training_stopped_by_hand_is_returned_and_not_kept(once, tmp_path):
 
 def test_the_default_budget_is_the_one_of_fit():
     assert inspect.signature(fit).parameters["steps"].default == 2000
-    assert 'settings.get("steps", 2000)' in inspect.getsource(fit_once) or "__kwdefaults__" in inspect.getsource(fit_once)
+    assert 'settings.get("steps", 2000)' in inspect.getsource(fit_once) or "__kwdefaults__" in inspect.getsource(
+        fit_once
+    )
 
 
 def test_a_damaged_file_is_named_and_trained_anew(once, tmp_path):

@@ -85,26 +85,49 @@ class VAE(nn.Module):
 
 
 class DigitJudge(nn.Module):
-    """A small convolutional classifier of digits, used to measure samples: images [B, 1, 28, 28] -> logits [B, 10]."""
+    """A classifier that measures samples: images [B, C, H, W] -> logits [B, classes + 1], the last "none of these".
+
+    It learns "none of these" from forgeries made of two real images of different classes: one laid over the other, the
+    mean of both, or the top of one above the bottom of the other. A plain classifier accepts most of those.
+    """
 
     def __init__(self, classes: int = 10, image_shape: Shape = (1, 28, 28)) -> None:
         super().__init__()
         c, h, w = image_shape
         self.config = {"classes": classes, "image_shape": tuple(image_shape)}
         self.layers = nn.Sequential(
-            nn.Conv2d(c, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * (h // 4) * (w // 4), 128), nn.ReLU(), nn.Linear(128, classes),
+            nn.Conv2d(c, 16, 5, stride=2, padding=2), nn.SiLU(),
+            nn.Conv2d(16, 32, 3, padding=1), nn.SiLU(), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Dropout(0.3), nn.Linear(32 * (h // 4) * (w // 4), 128), nn.SiLU(),
+            nn.Linear(128, classes + 1),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of the classes."""
+        """Return the logits of the classes and of "none of these"."""
         return self.layers(x)
 
     def terms(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross-entropy [B] of each image, and a zero."""
-        loss = nn.functional.cross_entropy(self(x), y, reduction="none")
-        return loss, loss.new_zeros(len(x))
+        """Return the cross-entropy of each image and of the forgeries made from the batch, and zeros."""
+        false = forgeries(x, y)[: int(0.4 * len(x))]
+        soft = nn.functional.avg_pool2d(x, 3, stride=1, padding=1)  # a quarter is shown blurred: softness is no crime
+        shown = torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.25, soft, x)
+        target = torch.cat([y, y.new_full((len(false),), self.config["classes"])])
+        loss = nn.functional.cross_entropy(self(torch.cat([shown, false])), target, reduction="none")
+        return loss, torch.zeros_like(loss)
+
+
+def forgeries(x: Tensor, y: Tensor) -> Tensor:
+    """Return images [M, C, H, W], M at most B, each made of two images of different classes.
+
+    Shapes: x [B, C, H, W], y [B].
+    """
+    partner = torch.randperm(len(x), device=x.device)
+    a, b = (images[y != y[partner]] for images in (x, x[partner]))
+    height, n = x.shape[2], len(a)
+    cut = torch.randint(height // 3, 2 * height // 3 + 1, (n, 1, 1, 1), device=x.device)
+    spliced = torch.where(torch.arange(height, device=x.device).view(1, 1, -1, 1) < cut, a, b)
+    how = torch.rand(n, 1, 1, 1, device=x.device)
+    return torch.where(how < 0.4, torch.maximum(a, b), torch.where(how < 0.7, (a + b) / 2, spliced))
 
 
 KNOWN: dict[str, Callable[..., nn.Module]] = {"Autoencoder": Autoencoder, "VAE": VAE, "DigitJudge": DigitJudge}

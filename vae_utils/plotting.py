@@ -64,7 +64,7 @@ def show_images(
 ) -> Axes:
     """Show images [N, C, H, W] as one sheet, with a label over each, or at the left of each row."""
     sheet = tile(images, columns)
-    n, _, h, w = images.shape
+    n, _, h, w = np.shape(images)
     columns = min(n, columns or math.ceil(math.sqrt(n)))
     rows = math.ceil(n / columns)
     if ax is None:
@@ -141,18 +141,19 @@ def plot_histograms(
     *,
     xlabel: str,
     bins: int = 50,
+    log: bool = False,
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Draw the histograms of several groups of values over the same bins, each with area 1."""
+    """Draw the histograms of several groups of values over the same bins, on a logarithmic axis if asked."""
     if ax is None:
         _, ax = plt.subplots()
     arrays = {name: as_array(values) for name, values in groups.items()}
     together = np.concatenate(list(arrays.values()))
-    edges = np.linspace(together.min(), together.max(), bins + 1)
+    edges = (np.geomspace if log else np.linspace)(together.min(), together.max(), bins + 1)
     for name, values in arrays.items():
-        ax.hist(values, edges, density=True, alpha=0.5, label=name)
-    ax.set(xlabel=xlabel, ylabel="density")
+        ax.hist(values, edges, weights=np.full(len(values), 1 / len(values)), alpha=0.55, label=name)
+    ax.set(xlabel=xlabel, ylabel="share", xscale="log" if log else "linear")
     ax.legend()
     if title:
         ax.set_title(title, loc="left")
