@@ -15,7 +15,7 @@ from vae_utils import data, evaluation, models, training
 FULL, EMBEDDED = "full MNIST", "embedded digits"
 COLUMNS = ("network", "latents", "steps", "lr", "data")
 RUNS = (
-    ("mlp", 2, 3000, 2e-3, FULL),
+    ("mlp", 2, 2500, 2e-3, FULL),
     ("conv", 20, 2000, 4e-3, FULL),
     ("conv", 20, 4000, 4e-3, FULL),
     ("conv", 20, 2000, 4e-3, EMBEDDED),

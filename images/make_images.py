@@ -26,7 +26,7 @@ def hero(side: int = 24) -> None:
     mnist = load_dataset("mnist")
     torch.manual_seed(0)
     model = models.VAE(2, "mlp")
-    training.fit_once("vae-2", model, mnist, steps=3000, lr=2e-3, seed=0)
+    training.fit_once("vae-2", model, mnist, steps=2500, lr=2e-3, seed=0)
     quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side)
     grid = torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
     device = evaluation.device_of(model)

@@ -82,8 +82,8 @@ def regenerate(args: argparse.Namespace) -> int:
         if ok:
             replace(path, to_text(scrub(nb, path.stem)))
 
-    with tempfile.TemporaryDirectory() as trained:  # nothing trained earlier is found: stored times are of trainings
-        os.environ["VAE_TRAINED"] = trained
+    with tempfile.TemporaryDirectory() as folder:  # nothing trained earlier is found: stored times are of trainings
+        os.environ["VAE_TRAINED"] = str(Path(folder, "data", "trained"))
         return execute_all(find(args.names, NOTEBOOKS), finish)
 
 

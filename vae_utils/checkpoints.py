@@ -39,7 +39,7 @@ def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None
     tensors = {f"weights/{name}": tensor for name, tensor in model.state_dict().items()}
     tensors |= {f"arrays/{name}": tensor for name, tensor in (arrays or {}).items()}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": _digest(header, tensors)})):
+    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": fingerprint(tensors, header)})):
         raise OSError(f"cannot write {path}: choose a folder that can be written to, or set VAE_TRAINED to one")
 
 
@@ -85,13 +85,22 @@ def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str,
         raise ValueError(
             f"{path} has format {header.get('format')!r}, not {FORMAT!r}: it is not one of ours; train anew"
         )
-    if header.pop("sha256", None) != _digest(header, tensors):
+    if header.pop("sha256", None) != fingerprint(tensors, header):
         raise ValueError(f"{path} is damaged (its checksum is wrong): delete it and train anew")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "arrays": {}}
     for name, tensor in tensors.items():
         group, _, rest = name.partition("/")
         groups[group][rest] = tensor
     return header, groups["weights"], groups["arrays"]
+
+
+def fingerprint(tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> str:
+    """Return a SHA-256 over named tensors, their types and shapes, and the header that goes with them."""
+    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def kept_path(name: str, facts: dict[str, object]) -> Path:
@@ -106,15 +115,6 @@ def kept_path(name: str, facts: dict[str, object]) -> Path:
         digest.update(ast.dump(ast.parse(source)).encode())  # blind to comments and layout
     folder = Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
     return folder / f"{name}-{digest.hexdigest()[:8]}.safetensors"
-
-
-def _digest(header: dict[str, str], tensors: dict[str, Tensor]) -> str:
-    """Return a checksum of all that a checkpoint holds."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _config(header: dict[str, str]) -> dict[str, object]:

@@ -98,18 +98,26 @@ def fit_once(
     model: nn.Module,
     dataset: Dataset,
     *,
+    steps: int,
     device: torch.device | None = None,
     callback: Watcher | None = None,
     callback_steps: Collection[int] = (),
-    **settings: object,
+    log_dir: str | os.PathLike | None = None,
+    **settings: float,
 ) -> History:
     """Train a model on a data set's training split, unless the same was done before: then load what was kept.
 
-    settings go to `fit`. The same class, configuration, data, settings and code count as the same training; a change
-    of any of them trains anew, as does a callback whose tensors were not kept. One line says what happened, and how to
-    train again. A training stopped by hand is not kept.
+    settings go to `fit`. The same class, configuration, first weights, data, steps, settings and code count as the same
+    training; a change of any of them trains anew, as does a callback whose tensors were not kept. One line says what
+    happened, and how to train again. A training stopped by hand is not kept; log_dir sees only what is trained.
     """
-    facts = {"class": type(model).__name__, "config": model.config, "data": dataset.key, "settings": settings}
+    facts = {
+        "class": type(model).__name__,
+        "config": model.config,
+        "first_weights": checkpoints.fingerprint(model.state_dict()),
+        "data": dataset.key,
+        "settings": {"steps": steps, **settings},
+    }
     path, device = checkpoints.kept_path(name, facts), device or get_device()
     shown = "/".join(path.parts[-3:])
     watched = [inspect.getsource(callback), *sorted(callback_steps)] if callback else None
@@ -125,8 +133,9 @@ def fit_once(
         pass
     except (ValueError, RuntimeError) as error:
         print(error)
-    history = fit(model, dataset.train, device=device, callback=callback, callback_steps=callback_steps, **settings)
-    if len(history) == settings.get("steps", 2000):
+    watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
+    history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
+    if len(history) == steps:
         try:
             checkpoints.save(path, model, arrays=_arrays_of(history), **facts, watched=watched)
             print(f"{name}: trained in {history.seconds:.0f} s, kept in {shown}")
