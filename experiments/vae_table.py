@@ -1,6 +1,6 @@
 """Train the VAEs of the results table of notebook 04 into data/results/vae_mnist.csv.
 
-python -m experiments.vae_table            # about 15 minutes on two cores; finished rows are kept
+python -m experiments.vae_table            # about 8 minutes on two cores; finished rows are kept
 python -m experiments.vae_table --fresh    # every row anew
 """
 

@@ -21,7 +21,7 @@ def save(figure: plt.Figure, name: str) -> None:
     plt.close(figure)
 
 
-def hero(side: int = 24) -> None:
+def hero(side: int = 20) -> None:
     """Draw the latent plane of the 2-D VAE: where the test digits lie, and what every place decodes to."""
     mnist = load_dataset("mnist")
     torch.manual_seed(0)
@@ -34,9 +34,9 @@ def hero(side: int = 24) -> None:
         decoded = model.decode(grid.to(device)).sigmoid().cpu()
     label, sure = judge.verdicts(judge.load_judge(mnist), decoded)
     colour = torch.tensor(plotting.DIGIT_COLORS)[label]  # [N, 3]
-    strength = ((sure - 0.4) / 0.6).clamp(0, 1)[:, None]
-    tint = 1 - strength * (1 - colour)
-    picture = 1 - decoded * (1 - 0.75 * tint.view(-1, 3, 1, 1))
+    strength = (2 * sure).clamp(0, 1)[:, None]  # pale where the judge hesitates
+    ink = strength * colour + (1 - strength) * 0.6
+    picture = 1 - decoded.clamp(0, 1) ** 0.6 * (1 - ink.view(-1, 3, 1, 1))
     figure, axes = plt.subplots(1, 2, figsize=(12, 6))
     plotting.plot_map(evaluation.encode_means(model, mnist.test), mnist.test.labels, ax=axes[0])
     axes[0].set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="10,000 test digits, placed by the encoder")

@@ -1,11 +1,15 @@
 """The notebooks' own tools: running, regenerating, scrubbing, and carrying the address."""
 
+import base64
+import io
 import json
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from nbformat import v4
+from PIL import Image
 
 from tools import address, files, notebooks
 
@@ -79,7 +83,13 @@ def test_an_unknown_notebook_is_named(folder):
         call("scrub", "7")
 
 
+def png(picture):
+    picture.save(stream := io.BytesIO(), "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
 def test_what_scrub_keeps_and_drops():
+    dot = png(Image.new("RGB", (1, 1)))
     view = {"model_id": "ab12", "version_major": 2, "version_minor": 0}
     shown = [
         v4.new_output("stream", name="stderr", text="careful\n"),
@@ -88,7 +98,7 @@ def test_what_scrub_keeps_and_drops():
         v4.new_output(
             "stream", name="stdout", text="\ntwo\n\r 40%|####   | 12/30 [00:01<00:02, 9.1it/s]\nthree | 1/2\n"
         ),
-        v4.new_output("display_data", data={"text/plain": "VBox()", "image/png": "iVBO", files.WIDGET_VIEW: view}),
+        v4.new_output("display_data", data={"text/plain": "VBox()", "image/png": dot, files.WIDGET_VIEW: view}),
         v4.new_output("execute_result", data={"text/plain": "3"}, execution_count=9),
     ]
     metadata = {"tags": ["nbval-ignore-output"], "execution": {"shell.execute_reply": "now"}, "collapsed": False}
@@ -105,7 +115,7 @@ def test_what_scrub_keeps_and_drops():
     assert nb.cells[1].metadata == {"tags": ["nbval-ignore-output"]}
     text, still, result = nb.cells[1].outputs
     assert text.text == "one\ntwo\nthree | 1/2\n"
-    assert still.data == {"text/plain": "VBox()", "image/png": "iVBO"}
+    assert still.data == {"text/plain": "VBox()", "image/png": files.small(dot)}
     assert result.execution_count == 2
     assert files.to_text(files.scrub(files.reads(files.to_text(nb)), "03_kl")) == files.to_text(nb)
 
@@ -155,3 +165,12 @@ def test_one_address_is_carried_everywhere(tmp_path):
 def test_a_wrong_address_is_refused(tmp_path, wrong):
     with pytest.raises(SystemExit, match="OWNER/NAME"):
         address.spread(wrong, tmp_path)
+
+
+def test_pictures_are_stored_with_a_palette_and_look_the_same():
+    ramp = Image.fromarray(np.linspace(0, 255, 100 * 100).reshape(100, 100).astype(np.uint8)).convert("RGB")
+    full = png(ramp)
+    small = files.small(full)
+    seen = Image.open(io.BytesIO(base64.b64decode(small)))
+    assert seen.mode == "P" and files.small(small) == small
+    assert np.abs(np.asarray(seen.convert("RGB")).astype(int) - np.asarray(ramp)).max() <= 3

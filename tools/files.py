@@ -1,5 +1,7 @@
 """Find, read and write the notebooks, and clean what is stored in them."""
 
+import base64
+import io
 import os
 import re
 import sys
@@ -7,11 +9,13 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import reads, writes
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BAR = re.compile(r"\d%\|.*\| *\d+\S*/\d|\[\d\d:\d\d[^\]]*/\w+[^\]]*\]")  # "40%|####  | 12/30", "[00:01<00:02, 9it/s]"
+COLOURS = 128  # of a stored picture: a third of the size, and no difference to be seen
 KEPT_METADATA = ("tags", "jupyter")
 
 
@@ -91,6 +95,8 @@ def scrub_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
         if output.get("name") == "stderr" or BAR.search(data.get("text/plain", "")):
             continue
         data.pop(WIDGET_VIEW, None)
+        if "image/png" in data:
+            data["image/png"] = small(data["image/png"])
         if output.output_type == "stream" and kept and kept[-1].output_type == "stream":
             kept[-1].text += output.text
         else:
@@ -100,6 +106,16 @@ def scrub_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
             lines = output.text.splitlines(keepends=True)
             output.text = "".join(line for line in lines if line != "\r" and not BAR.search(line))
     return [output for output in kept if output.get("text") != ""]
+
+
+def small(png: str) -> str:
+    """Return a PNG with a palette in place of full colours; one that has a palette is left as it is."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    if picture.mode == "P":
+        return png
+    palette = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    palette.save(stored := io.BytesIO(), "PNG", optimize=True)
+    return base64.b64encode(stored.getvalue()).decode()
 
 
 def number(nb: NotebookNode) -> None:

@@ -18,7 +18,7 @@ def device_of(model: nn.Module) -> torch.device:
 
 @torch.no_grad()
 def evaluate(model: nn.Module, split: Split, beta: float = 1.0, seed: int = 0) -> dict[str, float]:
-    """Return the means of loss, recon and kl over a split, in nats per image; for a VAE the loss is the -ELBO.
+    """Return the means of loss, recon and kl over a split; for a VAE with beta = 1 the loss is the -ELBO, in nats.
 
     One z is drawn for each image, from a seed of its own, so that two calls agree.
     """
@@ -50,7 +50,8 @@ def encode_means(model: nn.Module, split: Split) -> Tensor:
 def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0) -> Tensor:
     """Return an importance-sampled estimate of log p(x) [B], in nats: a lower bound on average.
 
-    Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal.
+    Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal. For grey pixels and
+    a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of black-and-white throws of x.
 
     Shapes: images [B, C, H, W] in [0, 1] -> [B].
     Raises: ValueError if samples is less than 1.
@@ -76,7 +77,7 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
 def active_units(model: nn.Module, split: Split, threshold: float = 0.01) -> Tensor:
     """Return which latent dimensions carry information [L], as booleans: Var over the data of E[z | x] > threshold.
 
-    Burda, Grosse & Salakhutdinov 2016, section 4.4.
+    Burda, Grosse & Salakhutdinov 2016, section 5.2.
     """
     return encode_means(model, split).var(0) > threshold
 

@@ -1,4 +1,4 @@
-"""The terms of the loss, as pure functions: one value per example, in nats.
+"""The terms of the loss, as pure functions: one value per example, in nats where it is a price.
 
 B examples, D pixels, L latent dimensions, S samples. Sums run over D or L; the mean over B is the caller's.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw z = mu + std * eps with eps ~ N(0, I), so that gradients reach mu and logvar.
 
-    Kingma & Welling 2014, section 2.4; derived in notebook 03, section 3.2.
+    Kingma & Welling 2014, section 2.4; by hand in notebook 04, section 4.1.
 
     Shapes: mu, logvar [B, L] -> [B, L].
     Raises: ValueError if the shapes differ.
@@ -27,7 +27,7 @@ def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """Return KL(N(mu, exp(logvar)) || N(0, I)) of each example, in nats.
 
-    0.5 * sum_L(mu^2 + exp(logvar) - 1 - logvar): Kingma & Welling 2014, appendix B; derived in notebook 03.
+    0.5 * sum_L(mu^2 + exp(logvar) - 1 - logvar): Kingma & Welling 2014, appendix B; notebook 04, section 4.1.
 
     Shapes: mu, logvar [B, L] -> [B].
     Raises: ValueError if the shapes differ.

@@ -10,7 +10,7 @@ from vae_utils.networks import Shape, build_decoder, build_encoder
 
 
 class Autoencoder(nn.Module):
-    """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.4."""
+    """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.3."""
 
     def __init__(self, latent_dim: int, network: str = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
         _check_latent_dim(latent_dim)
@@ -87,8 +87,8 @@ class VAE(nn.Module):
 class DigitJudge(nn.Module):
     """A classifier that measures samples: images [B, C, H, W] -> logits [B, classes + 1], the last "none of these".
 
-    It learns "none of these" from forgeries made of two real images of different classes: one laid over the other, the
-    mean of both, or the top of one above the bottom of the other. A plain classifier accepts most of those.
+    It learns "none of these" from forgeries: two images of different classes laid over each other, averaged or spliced,
+    and images lost in smooth noise. A plain classifier accepts many of them.
     """
 
     def __init__(self, classes: int = 10, image_shape: Shape = (1, 28, 28)) -> None:
@@ -117,7 +117,7 @@ class DigitJudge(nn.Module):
 
 
 def forgeries(x: Tensor, y: Tensor) -> Tensor:
-    """Return images [M, C, H, W], M at most B, each made of two images of different classes.
+    """Return images [M, C, H, W], M at most B: two images of different classes joined, or one lost in smooth noise.
 
     Shapes: x [B, C, H, W], y [B].
     """
@@ -126,8 +126,11 @@ def forgeries(x: Tensor, y: Tensor) -> Tensor:
     height, n = x.shape[2], len(a)
     cut = torch.randint(height // 3, 2 * height // 3 + 1, (n, 1, 1, 1), device=x.device)
     spliced = torch.where(torch.arange(height, device=x.device).view(1, 1, -1, 1) < cut, a, b)
+    noise = nn.functional.avg_pool2d(torch.rand_like(a), 5, stride=1, padding=2, count_include_pad=False)
+    lost = 0.6 * (0.5 + 4 * (noise - 0.5)).clamp(0, 1) + 0.4 * a * torch.rand(n, 1, 1, 1, device=x.device)
     how = torch.rand(n, 1, 1, 1, device=x.device)
-    return torch.where(how < 0.4, torch.maximum(a, b), torch.where(how < 0.7, (a + b) / 2, spliced))
+    joined = torch.where(how < 0.5, torch.maximum(a, b), torch.where(how < 0.7, (a + b) / 2, spliced))
+    return torch.where(torch.rand(n, 1, 1, 1, device=x.device) < 0.2, lost, joined)
 
 
 KNOWN: dict[str, Callable[..., nn.Module]] = {"Autoencoder": Autoencoder, "VAE": VAE, "DigitJudge": DigitJudge}

@@ -17,7 +17,7 @@ DIGIT_COLORS = sns.color_palette(  # Paul Tol's "muted" scheme: readable with th
     ["#332288", "#CC6677", "#88CCEE", "#117733", "#DDCC77", "#882255", "#44AA99", "#999933", "#AA4499", "#777777"]
 )
 STYLE = {
-    "figure.figsize": (6.4, 3.6), "figure.dpi": 80, "figure.constrained_layout.use": True,
+    "figure.figsize": (6.4, 3.6), "figure.dpi": 76, "figure.constrained_layout.use": True,
     "axes.titlesize": 11, "axes.labelsize": 10, "legend.fontsize": 9, "legend.frameon": False,
     "axes.spines.top": False, "axes.spines.right": False, "image.cmap": "gray",
 }  # fmt: skip
@@ -94,22 +94,35 @@ def plot_map(
     ax: Axes | None = None,
     title: str | None = None,
 ) -> Axes:
-    """Scatter 2-D codes [N, 2], one colour for each class and its name at the median of its points."""
+    """Scatter 2-D codes [N, 2], one colour for each class, its name at (or near) the median of its points."""
     codes, labels = as_array(codes), as_array(labels)
     if ax is None:
         _, ax = plt.subplots(figsize=(5, 5))
-    for k, name in enumerate(classes):
-        points = codes[labels == k]
-        if len(points):
-            ax.scatter(*points.T, s=4, alpha=0.5, color=DIGIT_COLORS[k % 10], linewidths=0, rasterized=True)
-            ax.text(
-                *np.median(points, axis=0), name, fontsize=11, weight="bold", ha="center", va="center",
-                bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": DIGIT_COLORS[k % 10], "alpha": 0.85},
-            )  # fmt: skip
+    present = [k for k in range(len(classes)) if (labels == k).any()]
+    for k in present:
+        ax.scatter(*codes[labels == k].T, s=4, alpha=0.5, color=DIGIT_COLORS[k % 10], linewidths=0, rasterized=True)
+    span = np.ptp(np.quantile(codes, [0.01, 0.99], axis=0), axis=0) + 1e-9
+    middles = np.array([np.median(codes[labels == k], axis=0) for k in present])
+    for k, place in zip(present, spread(middles / span) * span, strict=True):
+        ax.text(
+            *place, classes[k], fontsize=11, weight="bold", ha="center", va="center",
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": DIGIT_COLORS[k % 10], "alpha": 0.85},
+        )  # fmt: skip
     ax.set(xlabel="$z_1$", ylabel="$z_2$")
     if title:
         ax.set_title(title, loc="left")
     return ax
+
+
+def spread(places: np.ndarray, gap: float = 0.07) -> np.ndarray:
+    """Return points [N, 2] moved apart as little as needed for each pair to keep about a distance."""
+    places = places + 1e-6 * np.arange(places.size).reshape(places.shape)  # no two in the very same place
+    for _ in range(50):
+        apart = places[:, None] - places[None]  # [N, N, 2]
+        distance = np.linalg.norm(apart, axis=-1) + np.eye(len(places)) * gap
+        push = np.clip(gap - distance, 0, None) / 2
+        places = places + (apart / distance[..., None] * push[..., None]).sum(1)
+    return places
 
 
 def plot_steps(
