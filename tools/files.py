@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 from nbformat.v4 import reads, writes
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 ROOT = Path(__file__).resolve().parent.parent
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -109,8 +109,11 @@ def scrub_outputs(outputs: list[NotebookNode]) -> list[NotebookNode]:
 
 
 def small(png: str) -> str:
-    """Return a PNG with a palette in place of full colours; one that has a palette is left as it is."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    """Return a PNG with a palette in place of full colours; one that has a palette, or is no PNG, is left as it is."""
+    try:
+        picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    except (UnidentifiedImageError, ValueError):
+        return png
     if picture.mode == "P":
         return png
     palette = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
