@@ -43,7 +43,7 @@ def measure(network: str, latents: int, steps: int, lr: float, data: str) -> tab
 def load(source: str) -> data.Dataset:
     """Return the full data set, or the embedded digits whatever else is at hand."""
     if source == EMBEDDED:
-        return data._embedded_digits(Path(tempfile.mkdtemp()))
+        return data.embedded_digits(Path(tempfile.mkdtemp()))
     dataset = data.load_dataset("mnist")
     if not dataset.is_full:
         raise SystemExit("this table needs the full MNIST")

@@ -41,7 +41,7 @@ def hero(side: int = 20) -> None:
     plotting.plot_map(evaluation.encode_means(model, mnist.test), mnist.test.labels, ax=axes[0])
     axes[0].set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="10,000 test digits, placed by the encoder")
     plotting.show_images(picture, columns=side, ax=axes[1])
-    axes[1].set_title("the same plane, drawn by the decoder")
+    axes[1].set_title("drawn by the decoder, at equal steps of probability")
     save(figure, "latent_plane.png")
 
 

