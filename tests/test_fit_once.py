@@ -4,28 +4,13 @@ import re
 
 import pytest
 import torch
+from test_training import SETTINGS, SHAPE, equal, vae, weights
 from torch import nn
 
 from vae_utils import checkpoints, training
 from vae_utils.data import Dataset, Split
 from vae_utils.models import VAE, Autoencoder
-from vae_utils.training import History, fit, fit_once
-
-SHAPE = (1, 8, 8)
-SETTINGS = {"steps": 30, "batch_size": 32}
-
-
-def vae() -> VAE:
-    torch.manual_seed(0)
-    return VAE(2, image_shape=SHAPE)
-
-
-def weights(model: nn.Module) -> torch.Tensor:
-    return nn.utils.parameters_to_vector(model.parameters()).detach().clone()
-
-
-def equal(a: History, b: History) -> bool:
-    return all(torch.equal(getattr(a, name), getattr(b, name)) for name in ("loss", "recon", "kl"))
+from vae_utils.training import fit, fit_once
 
 
 @pytest.fixture
