@@ -4,26 +4,34 @@ python -m experiments.autoencoder_sweep            # about 3 minutes on two core
 python -m experiments.autoencoder_sweep --fresh    # every row anew
 """
 
+from functools import cache
+
 import torch
 from sklearn.decomposition import PCA
 
 from experiments import table
 from vae_utils import evaluation, models, training
-from vae_utils.data import load_dataset
+from vae_utils.data import Dataset, load_dataset
 
 SIZES = (2, 4, 8, 16, 20, 32, 64)
 
 
-def measure(latents: int, network: str, steps: int, lr: float) -> table.Row:
-    """Return the squared test error per image of an autoencoder and of PCA with as many numbers."""
+@cache
+def mnist_and_pca() -> tuple[Dataset, PCA]:
+    """Return the full MNIST and the first 64 principal components of its training images, once for all rows."""
     mnist = load_dataset("mnist")
     if not mnist.is_full:
         raise SystemExit("this table needs the full MNIST")
+    return mnist, PCA(64).fit(mnist.train[:][0].flatten(1).numpy())
+
+
+def measure(latents: int, network: str, steps: int, lr: float) -> table.Row:
+    """Return the squared test error per image of an autoencoder and of PCA with as many numbers."""
+    mnist, pca = mnist_and_pca()
     torch.manual_seed(0)
     model = models.Autoencoder(latents, network)
     history = training.fit(model, mnist.train, steps=steps, lr=lr, seed=0)
-    train, test = (split[:][0].flatten(1).numpy() for split in (mnist.train, mnist.test))
-    pca = PCA(64).fit(train)
+    test = mnist.test[:][0].flatten(1).numpy()
     axes = pca.components_[:latents]
     lost = test - pca.mean_ - (test - pca.mean_) @ axes.T @ axes
     return {

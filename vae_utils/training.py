@@ -210,9 +210,9 @@ class _Record:
         if self.checked == len(self.values):
             return
         new = torch.stack(self.values[self.checked :]).cpu()
-        for step, row in enumerate(new.tolist(), start=self.checked):
-            for name, value in zip(("loss", "recon", "kl"), row, strict=True):
-                if self.writer is not None:
+        if self.writer is not None:
+            for step, row in enumerate(new.tolist(), start=self.checked):
+                for name, value in zip(("loss", "recon", "kl"), row, strict=True):
                     self.writer.add_scalar(name, value, step)
         bad = (~new.isfinite()).any(1).nonzero()
         if len(bad):
