@@ -6,11 +6,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch.distributions import Bernoulli, Normal, kl_divergence
+from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
 from vae_utils.losses import (
     bernoulli_nll,
+    categorical_kl,
     gaussian_kl,
+    gaussian_kl_between,
     gaussian_log_density,
     gaussian_nll,
     importance_bound,
@@ -45,6 +47,35 @@ def test_gaussian_kl_is_that_of_torch(size, seed, scale):
 
 def test_gaussian_kl_is_zero_only_for_the_prior():
     assert gaussian_kl(torch.zeros(3, 4), torch.zeros(3, 4)).tolist() == [0, 0, 0]
+
+
+@given(SIZES, SEEDS, st.floats(0.01, 5))
+def test_gaussian_kl_between_is_that_of_torch(size, seed, scale):
+    mu, logvar, mu_p, logvar_p = (normal(seed + k, *size, scale=scale) for k in range(4))
+    expected = kl_divergence(Normal(mu, (logvar / 2).exp()), Normal(mu_p, (logvar_p / 2).exp())).sum(1)
+    close(gaussian_kl_between(mu, logvar, mu_p, logvar_p), expected)
+    close(gaussian_kl_between(mu, logvar, torch.zeros_like(mu), torch.zeros_like(mu)), gaussian_kl(mu, logvar))
+
+
+def test_gaussian_kl_between_takes_one_prior_for_each_class():
+    mu, logvar, mu_p, logvar_p = normal(0, 4, 1, 3), normal(1, 4, 1, 3), normal(2, 10, 3), normal(3, 10, 3)
+    kl = gaussian_kl_between(mu, logvar, mu_p, logvar_p)
+    close(kl[2, 7], gaussian_kl_between(mu[2], logvar[2], mu_p[7:8], logvar_p[7:8])[0])
+
+
+@given(SIZES, SEEDS, st.floats(0.01, 20))
+def test_categorical_kl_is_that_of_torch(size, seed, scale):
+    logits = normal(seed, *size, scale=scale)
+    expected = kl_divergence(Categorical(logits=logits), Categorical(logits=torch.zeros_like(logits)))
+    close(categorical_kl(logits), expected)
+
+
+def test_categorical_kl_runs_from_zero_to_log_k_with_finite_gradients():
+    logits = torch.tensor([[3.0, 3, 3, 3], [500.0, 0, 0, 0]], requires_grad=True)
+    kl = categorical_kl(logits)
+    torch.testing.assert_close(kl, torch.tensor([0.0, math.log(4)]))
+    kl.sum().backward()
+    assert logits.grad.isfinite().all()
 
 
 @given(SIZES, SEEDS, st.floats(0.01, 20))

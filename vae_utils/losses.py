@@ -4,6 +4,7 @@ B examples, D pixels, L latent dimensions, S samples. Sums run over D or L; the 
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw z = mu + std * eps with eps ~ N(0, I), so that gradients reach mu and logvar.
 
-    Kingma & Welling 2014, section 2.4; by hand in notebook 04, section 4.1.
+    Kingma & Welling 2014, section 2.4; derived in notebook 03, section 3.2.
 
     Shapes: mu, logvar [B, L] -> [B, L].
     Raises: ValueError if the shapes differ.
@@ -27,13 +28,39 @@ def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None
 def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     """Return KL(N(mu, exp(logvar)) || N(0, I)) of each example, in nats.
 
-    0.5 * sum_L(mu^2 + exp(logvar) - 1 - logvar): Kingma & Welling 2014, appendix B; notebook 04, section 4.1.
+    0.5 * sum_L(mu^2 + exp(logvar) - 1 - logvar): Kingma & Welling 2014, appendix B; notebook 03, section 3.5.
 
     Shapes: mu, logvar [B, L] -> [B].
     Raises: ValueError if the shapes differ.
     """
     _check_same_shape("mu", mu, "logvar", logvar)
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
+
+
+def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tensor) -> Tensor:
+    """Return KL(N(mu, exp(logvar)) || N(mu_p, exp(logvar_p))) of each example, in nats: a prior may be learned.
+
+    0.5 * sum_L(exp(logvar - logvar_p) + (mu - mu_p)^2 exp(-logvar_p) - 1 + logvar_p - logvar): notebook 03, 3.6.
+
+    Shapes: mu, logvar [B, L]; mu_p, logvar_p the same, or what broadcasts against them -> [B].
+    Raises: ValueError if mu and logvar, or mu_p and logvar_p, differ in shape.
+    """
+    _check_same_shape("mu", mu, "logvar", logvar)
+    _check_same_shape("mu_p", mu_p, "logvar_p", logvar_p)
+    width = (logvar - logvar_p).exp()
+    shift = (mu - mu_p) ** 2 * (-logvar_p).exp()
+    return 0.5 * (width + shift - 1 + logvar_p - logvar).sum(-1)
+
+
+def categorical_kl(logits: Tensor) -> Tensor:
+    """Return KL(Categorical(logits) || uniform) of each example, in nats: log K minus the entropy.
+
+    sum_K(q log(q K)) with q = softmax(logits): notebook 03, section 3.6. Between 0 (undecided) and log K (certain).
+
+    Shapes: logits [B, K], finite -> [B].
+    """
+    log_q = logits.log_softmax(-1)
+    return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum(-1)
 
 
 def bernoulli_nll(x_logits: Tensor, x: Tensor) -> Tensor:
@@ -88,6 +115,38 @@ def importance_bound(log_w: Tensor) -> Tensor:
     return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
+def effective_beta(
+    loss: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor],
+    nll: Callable[[Tensor, Tensor], Tensor],
+    *,
+    image_shape: tuple[int, ...] = (1, 28, 28),
+    latent_dim: int = 20,
+) -> float:
+    """Return the beta that a way of writing the loss amounts to: its price of a nat of KL in nats of reconstruction.
+
+    The loss is asked, not read: at random answers of encoder and decoder its value must be
+    a * mean_B(nll) + b * mean_B(KL) + constant, and beta = b / a. Notebook 03, section 3.7.
+
+    Shapes: loss(x_out, x, mu, logvar) -> scalar and nll(x_out, x) -> [B] get x_out and x [B, *image_shape], x within
+    [0, 1], and mu, logvar [B, L], all float64. nll says what a nat is: bernoulli_nll if x_out are logits, or
+    gaussian_nll with a sigma of your choice.
+    Raises: ValueError if the loss is no such sum, or if a is not positive or b is negative (a sign is wrong).
+    """
+    generator = torch.Generator().manual_seed(0)
+    rows, values = [], []
+    for k in range(8):
+        x = torch.rand(4, *image_shape, generator=generator, dtype=torch.float64)
+        x_out = (0.3 + 0.2 * k) * torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        spread = 0.3 + 0.2 * (3 * k % 8)  # both terms differ from probe to probe, and not in step
+        mu, logvar = spread * torch.randn(2, 4, latent_dim, generator=generator, dtype=x.dtype)
+        rows.append(torch.stack([nll(x_out, x).mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]))
+        values.append(loss(x_out, x, mu, logvar))
+    terms, value = torch.stack(rows), torch.stack(values).double()
+    a, b, constant = torch.linalg.lstsq(terms, value[:, None]).solution[:, 0].tolist()
+    _check_weighted_sum(terms @ terms.new_tensor([a, b, constant]) - value, value.std(), a, b)
+    return max(0.0, b / a)
+
+
 def gaussian_log_density(z: Tensor, mu: Tensor | float = 0.0, logvar: Tensor | float = 0.0) -> Tensor:
     """Return log N(z; mu, exp(logvar)) summed over the last dimension, in nats; N(0, I) by default.
 
@@ -112,3 +171,16 @@ def _check_unit_interval(x: Tensor) -> None:
 def _check_positive(name: str, value: float | Tensor) -> None:
     if not bool((torch.as_tensor(value) > 0).all()):
         raise ValueError(f"{name} must be positive, not {value}")
+
+
+def _check_weighted_sum(misfit: Tensor, scale: Tensor, a: float, b: float) -> None:
+    if not misfit.abs().max() <= 1e-8 * scale:
+        raise ValueError(
+            "the loss is not a weighted sum of mean_B(nll) and mean_B(KL): one of its terms is another quantity. Check "
+            "the formula of its KL (mu^2 + exp(logvar) - 1 - logvar), and that nll is the likelihood that it uses"
+        )
+    if a <= 0 or b < -1e-9 * a:
+        raise ValueError(
+            f"a nat of reconstruction changes the loss by {a:.3g} and a nat of KL by {b:.3g}, but a loss that is to be "
+            "minimised has both positive: look for a wrong sign"
+        )
