@@ -1,0 +1,249 @@
+"""Sliders, driven without a browser: the picture is always what the plain function draws, and nothing stays behind."""
+
+import base64
+import io
+from functools import partial
+from types import SimpleNamespace
+
+import ipywidgets
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from IPython.core.formatters import DisplayFormatter
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from vae_utils import widgets
+from vae_utils.widgets import Slider, explore, picture_bytes
+
+matplotlib.use("Agg")
+VIEW = "application/vnd.jupyter.widget-view+json"
+MEAN, WIDTH = Slider("mean of q", -3, 3, 0.1, 0.5), Slider("width, relative to p", 0.25, 2, 0.25, 1)
+DIGIT = np.arange(12).reshape(4, 3) / 11
+
+
+def live() -> dict:
+    """Return the widgets that the kernel knows: ipywidgets 8 and 7 keep them in different places."""
+    module = ipywidgets.widgets.widget
+    return module._instances if hasattr(module, "_instances") else ipywidgets.Widget.widgets
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """Close what a test made, and hold that nothing of it is left."""
+    yield
+    while widgets._explorers:
+        widgets._explorers.popitem()[1].close()
+    assert not live() and plt.get_fignums() == []
+
+
+def curve(mean: float, width: float) -> plt.Figure:
+    figure, ax = plt.subplots(figsize=(3, 2), dpi=60)
+    x = np.linspace(-4, 4)
+    ax.plot(x, np.exp(-(((x - mean) / width) ** 2) / 2))
+    return figure
+
+
+def shade(mean: float, width: float) -> np.ndarray:
+    if mean < -2:
+        raise ArithmeticError(f"<b>{mean}</b> is too far & away")
+    return (mean + 3) / 6 * DIGIT / width
+
+
+def drawn(draw, **values: float) -> bytes:
+    """Return the bytes of what the plain function draws."""
+    data = picture_bytes(draw(**values))
+    plt.close("all")
+    return data
+
+
+def counted(draw, calls: list):
+    """Return a function that draws the same and records the values it gets."""
+    return lambda mean, width: calls.append((mean, width)) or draw(mean, width)
+
+
+def read(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@pytest.mark.parametrize("draw", [curve, shade])
+def test_each_move_shows_what_the_plain_function_draws(draw):
+    explorer = explore(draw, mean=MEAN, width=WIDTH)
+    assert explorer.image.value == explorer.still == drawn(draw, mean=0.5, width=1)
+    seen = {explorer.still}
+    for name, value in [("mean", -1.2), ("width", 2), ("mean", 3)]:
+        explorer.sliders[name].value = value
+        assert explorer.values[name] == value and explorer.error.value == "" and plt.get_fignums() == []
+        assert explorer.image.value == drawn(draw, **explorer.values)
+        seen.add(explorer.image.value)
+    assert len(seen) == 4
+
+
+def test_a_slider_says_what_it_is_and_the_sliders_are_aligned():
+    specs = {"mean": MEAN, "width": WIDTH, "n": Slider("images", 1, 9, 2, 3), "x": Slider("x", 0.05, 1, 0.1, 1)}
+    explorer = explore(lambda **values: DIGIT, **specs)
+    for slider, spec in zip(explorer.sliders.values(), specs.values(), strict=True):
+        assert (slider.description, slider.min, slider.max, slider.step) == (spec.label, spec.low, spec.high, spec.step)
+        assert slider.continuous_update and slider.style.description_width == "19ch"  # 0.85 * 20 letters + 2
+    assert [slider.readout_format for slider in explorer.sliders.values()] == [".1f", ".2f", "d", ".2f"]
+    assert {*explorer.box.children} == {*explorer.sliders.values(), explorer.row, explorer.error, explorer.image}
+
+
+def test_a_move_of_several_sliders_draws_once_and_stays_between_the_ends():
+    explorer = explore(counted(shade, calls := []), mean=MEAN, width=WIDTH)
+    explorer.move(mean=2, width=99)
+    assert calls == [(0.5, 1), (2, 2)] and explorer.image.value == drawn(shade, mean=2, width=2)
+    with pytest.raises(KeyError, match="height"):
+        explorer.move(height=1)
+    explorer.sliders["mean"].value = 1
+    assert calls[2:] == [(1, 2)], "after a mistake the sliders still draw"
+
+
+def test_reset_brings_the_still_back_and_draws_once():
+    explorer = explore(counted(curve, calls := []), mean=MEAN, width=WIDTH)
+    explorer.move(mean=-1, width=0.5)
+    assert explorer.image.value != explorer.still
+    explorer.row.children[0].click()
+    assert calls[2:] == [(0.5, 1)] and explorer.image.value == explorer.still
+
+
+def test_random_stays_on_the_grid_reaches_its_ends_and_repeats():
+    runs = []
+    for _ in range(2):
+        sliders = {"mean": Slider("mean", -0.3, 0.4, 0.1, 0), "width": Slider("width", 1, 4, 1, 2)}
+        explorer = explore(counted(shade, calls := []), **sliders)
+        for _ in range(60):
+            explorer.row.children[1].click()
+        assert explorer.image.value == drawn(shade, **explorer.values)
+        runs.append(calls)
+    assert runs[0] == runs[1] and len(runs[0]) == 61, "one draw for each click"
+    assert {(type(mean), type(width)) for mean, width in runs[0]} == {(float, int)}, "at the start as well"
+    means, widths = zip(*runs[0], strict=True)
+    assert set(means) == {-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3, 0.4}, "no 0.30000000000000004"
+    assert set(widths) == {1, 2, 3, 4}
+
+
+def test_the_bundle_holds_a_sentence_the_still_and_the_live_sliders():
+    explorer = explore(shade, mean=MEAN, width=Slider("width", 1, 4, 1, 2))
+    explorer.sliders["mean"].value = 2
+    bundle, _ = DisplayFormatter().format(explorer)
+    assert bundle.pop("text/plain") == repr(explorer) == "Sliders: mean of q, width (run the notebook to move them)"
+    assert base64.b64decode(bundle.pop("image/png")) == drawn(shade, mean=0.5, width=2)
+    assert bundle == {VIEW: {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}}
+    assert live()[explorer.box.model_id] is explorer.box
+    explorer.close()
+    assert VIEW not in explorer._repr_mimebundle_()
+
+
+def test_an_error_is_shown_the_picture_stays_and_the_next_good_draw_clears_it():
+    explorer = explore(shade, mean=MEAN, width=WIDTH)
+    explorer.sliders["mean"].value = -2.5
+    assert explorer.image.value == explorer.still and "<b>" not in explorer.error.value
+    for part in ("ArithmeticError", "&lt;b&gt;-2.5&lt;/b&gt; is too far &amp; away", "shade(mean=-2.5, width=1.0)"):
+        assert part in explorer.error.value
+    explorer.sliders["mean"].value = 1
+    assert explorer.error.value == "" and explorer.image.value == drawn(shade, mean=1, width=1)
+
+
+def test_an_error_at_the_first_values_is_raised_and_leaves_nothing():
+    explore(shade, mean=MEAN, width=WIDTH)
+    with pytest.raises(ArithmeticError, match="too far"):
+        explore(shade, mean=Slider("mean", -3, 3, 1, -3), width=WIDTH)
+    assert not live()
+
+
+def test_figures_are_closed_whatever_happens_and_those_of_others_are_not():
+    mine = plt.figure()
+
+    def broken(mean):
+        if curve(mean, 1) and mean > 2:
+            raise ValueError("half-way")
+        return np.full((2, 2), np.nan) if mean < -2 else mine
+
+    explorer = explore(broken, mean=MEAN)
+    for value, expected in [(1, ""), (2.5, "half-way"), (-2.5, "NaN")]:
+        explorer.sliders["mean"].value = value
+        assert expected in explorer.error.value and plt.get_fignums() == [mine.number]
+    plt.close(mine)
+
+
+def test_sliders_that_do_not_fit_the_function_are_refused():
+    for sliders, message in [
+        ({"mean": MEAN}, r"shade\(mean: float.*the sliders mean do not match, missing .* 'width'"),
+        ({"mean": MEAN, "width": WIDTH, "height": MEAN}, "unexpected keyword argument 'height'"),
+        ({}, "explore needs sliders, not none"),
+        ({"mean": MEAN, "width": 1}, "explore needs sliders, not width"),
+    ]:
+        with pytest.raises(TypeError, match=message):
+            explore(shade, **sliders)
+
+
+def test_a_slider_that_cannot_be_is_refused():
+    for message, wrong in {
+        "low < high, not 3": [(3, -3, 1, 0), (3, 3, 1, 3), (3, np.nan, 1, 3), (3, np.inf, 1, 3)],
+        r"have a step in \(0, 6\], not ": [(-3, 3, 0, 0), (-3, 3, -1, 0), (-3, 3, 7, 0), (-3, 3, np.nan, 0)],
+        r"start in \[-3, 3\], not at ": [(-3, 3, 1, 4), (-3, 3, 1, -4), (-3, 3, 1, np.nan)],
+    }.items():
+        for numbers in wrong:
+            with pytest.raises(ValueError, match=f"'mean' must .*{message}"):
+                Slider("mean", *numbers)
+
+
+@pytest.mark.parametrize("draw", [curve, shade])
+def test_running_a_cell_again_leaves_one_set_of_widgets(draw):
+    counts, explorers = [], []
+    for _ in range(5):
+        explorers.append(explore(draw, mean=MEAN, width=WIDTH))
+        counts.append(len(live()))
+    assert len(set(counts)) == 1 and plt.get_fignums() == []
+    for explorer in explorers:
+        explorer.sliders["mean"].value = 1
+    assert [explorer.image.value == explorer.still for explorer in explorers] == [True] * 4 + [False], "who listens"
+
+
+def test_other_functions_other_names_and_other_cells_keep_their_sliders(monkeypatch):
+    cell = {"cellId": "a"}
+    kernel = SimpleNamespace(get_parent=lambda: {"metadata": cell})
+    monkeypatch.setattr(widgets, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    kept = [explore(shade, mean=MEAN, width=WIDTH), explore(curve, mean=MEAN, width=WIDTH)]
+    kept += [explore(partial(shade, width=1), mean=MEAN), explore(partial(shade, mean=1), width=WIDTH)]
+    cell["cellId"] = "b"
+    kept += [explore(shade, mean=MEAN, width=WIDTH) for _ in range(2)]
+    assert [VIEW in explorer._repr_mimebundle_() for explorer in kept] == [True] * 4 + [False, True]
+
+
+def test_arrays_tensors_and_images_of_the_same_picture_give_the_same_bytes():
+    pixels = (DIGIT * 255).round().astype(np.uint8)
+    expected = picture_bytes(pixels, 2)
+    np.testing.assert_array_equal(read(expected), pixels.repeat(2, 0).repeat(2, 1))
+    others = [DIGIT, torch.tensor(DIGIT, requires_grad=True), torch.from_numpy(pixels), Image.fromarray(pixels)]
+    assert all(picture_bytes(other, 2) == expected for other in others)
+    colours = np.stack([DIGIT, 1 - DIGIT, DIGIT / 2], axis=-1)
+    np.testing.assert_array_equal(read(picture_bytes(colours, 1)), (colours * 255).round())
+    assert read(picture_bytes(DIGIT > 0.5, 1)).tolist() == ((DIGIT > 0.5) * 255).tolist()
+    assert read(picture_bytes(np.array([[-2, 0.5, 7, np.inf]]), 1)).tolist() == [[0, 128, 255, 255]], "clipped"
+
+
+def test_the_scale_is_as_asked_or_fills_a_square():
+    shapes = [read(picture_bytes(np.zeros((28, w)), scale)).shape for w, scale in [(28, 3), (28, None), (400, None)]]
+    assert shapes == [(84, 84), (308, 308), (28, 400)]
+    assert explore(shade, scale=7, mean=MEAN, width=WIDTH).image.layout.width == "21px"
+    for scale in (0, -1, 1.5, MEAN):
+        with pytest.raises(ValueError, match="scale must be a whole number of at least 1, not"):
+            picture_bytes(DIGIT, scale)
+
+
+def test_a_figure_keeps_its_size_and_its_bytes_say_neither_when_nor_with_what():
+    data = drawn(curve, mean=0, width=1)
+    assert data == drawn(curve, mean=0, width=1) == drawn(lambda: curve(0, 1).axes[0])
+    assert read(data).shape[:2] == (120, 180) and b"tEXt" not in data
+
+
+def test_what_is_no_picture_is_refused():
+    shapes = [(3,), (1, 28, 28), (2, 2, 4), (0, 3)]
+    wrong = [(np.zeros(shape), rf"not \[{', '.join(map(str, shape))}\]: squeeze it") for shape in shapes]
+    wrong += [(None, "not NoneType: does draw return it"), ("text", "not str"), (np.array([[1, 2]]), "not int64")]
+    for picture, message in [*wrong, (torch.tensor([[0.0, torch.nan]]), "NaN, as 1 of")]:
+        with pytest.raises(ValueError, match=message):
+            picture_bytes(picture)
