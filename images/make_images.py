@@ -5,7 +5,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import torch
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch
 from torch.distributions import Normal
 
 HERE = Path(__file__).resolve().parent
@@ -104,8 +104,31 @@ def vae() -> None:
     save(figure, "vae.png")
 
 
+def graphical_model() -> None:
+    """Draw the story (z makes x, N times over) and the way back (q), in the field's notation."""
+    figure, ax = canvas(9, 3.2)
+    ax.add_patch(FancyBboxPatch((2.5, -1.3), 4, 2.6, boxstyle="round,pad=0.02", fc="none", ec="0.5"))
+    ax.text(6.4, -1.2, "N images", ha="right", fontsize=10, color="0.4")
+    for text, x, colour in (("$z$", 3.3, "white"), ("$x$", 5.7, "0.85")):
+        ax.add_patch(Circle((x, 0), 0.38, fc=colour, ec="0.25", lw=1.3))
+        ax.text(x, 0, text, ha="center", va="center", fontsize=15)
+    arrow(ax, (3.68, 0), (5.32, 0))
+    ax.text(4.5, -0.3, r"decoder $p_\theta(x|z)$", ha="center", fontsize=10)
+    back = {"connectionstyle": "arc3,rad=0.45", "linestyle": "--", "color": "#9a3412"}
+    ax.add_patch(FancyArrowPatch((5.5, 0.33), (3.5, 0.33), arrowstyle="-|>", mutation_scale=14, lw=1.3, **back))
+    ax.text(4.5, 1.0, r"$q_\phi(z|x)$", ha="center", fontsize=10, color="#9a3412")
+    arrow(ax, (1.75, 0), (2.92, 0))
+    ax.text(1.65, 0, "prior $p(z)$", ha="right", va="center", fontsize=11)
+    arrow(ax, (7.1, 0), (6.08, 0))
+    ax.text(7.2, 0, r"$\theta$, the decoder's weights", ha="left", va="center", fontsize=11)
+    ax.text(3.3, -0.75, "hidden", ha="center", fontsize=10, color="0.4")
+    ax.text(5.7, -0.75, "seen", ha="center", fontsize=10, color="0.4")
+    save(figure, "graphical_model.png")
+
+
 if __name__ == "__main__":
     plotting.use_style()
     autoencoder()
     vae()
+    graphical_model()
     hero()

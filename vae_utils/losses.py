@@ -110,8 +110,7 @@ def importance_bound(log_w: Tensor) -> Tensor:
     Shapes: log_w [S, B] -> [B].
     Raises: ValueError if there is no sample.
     """
-    if log_w.ndim != 2 or len(log_w) == 0:
-        raise ValueError(f"log_w must be [S, B] with at least one sample, not {list(log_w.shape)}")
+    _check_samples(log_w)
     return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
@@ -128,7 +127,7 @@ def effective_beta(
     a * mean_B(nll) + b * mean_B(KL) + constant, and beta = b / a. Notebook 03, section 3.7.
 
     Shapes: loss(x_out, x, mu, logvar) -> scalar and nll(x_out, x) -> [B] get x_out and x [B, *image_shape], x within
-    [0, 1], and mu, logvar [B, L], all float64. nll says what a nat is: bernoulli_nll if x_out are logits, or
+    [0, 1], and mu, logvar [B, L], all float64, B = 4. nll says what a nat is: bernoulli_nll if x_out are logits, or
     gaussian_nll with a sigma of your choice.
     Raises: ValueError if the loss is no such sum, or if a is not positive or b is negative (a sign is wrong).
     """
@@ -160,6 +159,11 @@ def _check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
     if a.shape != b.shape:
         shapes = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"{first} and {second} must have the same shape, not {shapes}: reshape one of them")
+
+
+def _check_samples(log_w: Tensor) -> None:
+    if log_w.ndim != 2 or len(log_w) == 0:
+        raise ValueError(f"log_w must be [S, B] with at least one sample, not {list(log_w.shape)}: stack the samples")
 
 
 def _check_unit_interval(x: Tensor) -> None:
