@@ -29,6 +29,11 @@ SPELLINGS = {  # loss, nll, beta, for 3 latents and 2 x 4 x 5 pixels
         lambda o, x, m, v: ((o - x) ** 2).sum() / 2 + kl_terms(m, v).sum(), partial(gaussian_nll, sigma=0.1), 100,
     ),
     "no half": (lambda o, x, m, v: cross_entropy(o, x).sum() + 2 * kl_terms(m, v).sum(), bernoulli_nll, 2),
+    "less the entropy of x": (
+        lambda o, x, m, v: (cross_entropy(o, x) - cross_entropy(torch.logit(x), x)).sum() + kl_terms(m, v).sum(),
+        bernoulli_nll,
+        1,
+    ),
     "no KL": (lambda o, x, m, v: cross_entropy(o, x).sum(), bernoulli_nll, 0),
     "next to no KL": (lambda o, x, m, v: cross_entropy(o, x).sum() + 1e-5 * kl_terms(m, v).sum(), bernoulli_nll, 1e-5),
 }  # fmt: skip
@@ -53,6 +58,16 @@ WRONG = {
     ),
     "squared error, held against coins": (
         lambda o, x, m, v: ((o - x) ** 2).mean() + kl_terms(m, v).sum(), "another quantity",
+    ),
+    "absolute error, next to a heavy KL": (
+        lambda o, x, m, v: (o - x).abs().sum() + 1e6 * kl_terms(m, v).sum(),
+        "another quantity",
+    ),
+    "32 bits": (lambda o, x, m, v: cross_entropy(o.float(), x.float()).sum() + kl_terms(m, v).sum(), "64 bits"),
+    "one mean over the batch": (lambda o, x, m, v: cross_entropy(o, x).sum() + kl_terms(m, v).mean(), "batch size"),
+    "a fixed batch size": (
+        lambda o, x, m, v: cross_entropy(o, x).mean() + kl_terms(m, v).sum() / (128 * 784),
+        "0.03125 for 4 images and 0.0625 for 8",
     ),
     "not finite": (lambda o, x, m, v: cross_entropy(o, x).sum() / 0 + kl_terms(m, v).sum(), "another quantity"),
 }  # fmt: skip

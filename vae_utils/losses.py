@@ -124,25 +124,33 @@ def effective_beta(
     """Return the beta that a way of writing the loss amounts to: its price of a nat of KL in nats of reconstruction.
 
     The loss is asked, not read: at random answers of encoder and decoder its value must be
-    a * mean_B(nll) + b * mean_B(KL) + constant, and beta = b / a. Notebook 03, section 3.7.
+    a * mean_B(nll) + b * mean_B(KL) + constant, and beta = b / a, the same for B = 4 and 8. Notebook 03, section 3.7.
 
     Shapes: loss(x_out, x, mu, logvar) -> scalar and nll(x_out, x) -> [B] get x_out and x [B, *image_shape], x within
-    [0, 1], and mu, logvar [B, L], all float64, B = 4. nll says what a nat is: bernoulli_nll if x_out are logits, or
+    [0, 1], and mu, logvar [B, L], all float64. nll says what a nat is: bernoulli_nll if x_out are logits, or
     gaussian_nll with a sigma of your choice.
-    Raises: ValueError if the loss is no such sum, or if a is not positive or b is negative (a sign is wrong).
+    Raises: ValueError if the loss is no such sum (or is computed in 32 bits), if beta depends on the batch size, or if
+    a is not positive or b is negative (a sign is wrong).
     """
+    betas = [_beta_for(batch, loss, nll, image_shape, latent_dim) for batch in (4, 8)]
+    _check_same_beta(*betas)
+    return betas[0]
+
+
+def _beta_for(batch: int, loss: Callable, nll: Callable, image_shape: tuple[int, ...], latent_dim: int) -> float:
     generator = torch.Generator().manual_seed(0)
+    x = torch.rand(batch, *image_shape, generator=generator, dtype=torch.float64)
     rows, values = [], []
     for k in range(8):
-        x = torch.rand(4, *image_shape, generator=generator, dtype=torch.float64)
         x_out = (0.3 + 0.2 * k) * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         spread = 0.3 + 0.2 * (3 * k % 8)  # both terms differ from probe to probe, and not in step
-        mu, logvar = spread * torch.randn(2, 4, latent_dim, generator=generator, dtype=x.dtype)
+        mu, logvar = spread * torch.randn(2, batch, latent_dim, generator=generator, dtype=x.dtype)
         rows.append(torch.stack([nll(x_out, x).mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]))
         values.append(loss(x_out, x, mu, logvar))
     terms, value = torch.stack(rows), torch.stack(values).double()
     a, b, constant = torch.linalg.lstsq(terms, value[:, None]).solution[:, 0].tolist()
-    _check_weighted_sum(terms @ terms.new_tensor([a, b, constant]) - value, value.std(), a, b)
+    misfit = (terms @ terms.new_tensor([a, b, constant]) - value).abs().max().item()
+    _check_weighted_sum(misfit, a, b, *terms[:, :2].std(0).tolist())
     return max(0.0, b / a)
 
 
@@ -177,14 +185,24 @@ def _check_positive(name: str, value: float | Tensor) -> None:
         raise ValueError(f"{name} must be positive, not {value}")
 
 
-def _check_weighted_sum(misfit: Tensor, scale: Tensor, a: float, b: float) -> None:
-    if not misfit.abs().max() <= 1e-8 * scale:
+def _check_weighted_sum(misfit: float, a: float, b: float, nll_spread: float, kl_spread: float) -> None:
+    terms = [abs(a) * nll_spread, abs(b) * kl_spread]
+    if not misfit <= 1e-6 * (min(terms) if terms[1] > 1e-9 * terms[0] else terms[0]):  # no KL at all is allowed
         raise ValueError(
             "the loss is not a weighted sum of mean_B(nll) and mean_B(KL): one of its terms is another quantity. Check "
-            "the formula of its KL (mu^2 + exp(logvar) - 1 - logvar), and that nll is the likelihood that it uses"
+            "its KL (mu^2 + exp(logvar) - 1 - logvar), that nll is the likelihood that it uses, and that it stays in "
+            "64 bits"
         )
     if a <= 0 or b < -1e-9 * a:
         raise ValueError(
             f"a nat of reconstruction changes the loss by {a:.3g} and a nat of KL by {b:.3g}, but a loss that is to be "
             "minimised has both positive: look for a wrong sign"
+        )
+
+
+def _check_same_beta(small: float, large: float) -> None:
+    if not math.isclose(small, large, rel_tol=1e-6, abs_tol=1e-12):
+        raise ValueError(
+            f"beta depends on the batch size: {small:.4g} for 4 images and {large:.4g} for 8. One term is summed over "
+            "the batch and the other averaged, or divided by a fixed number: reduce both in the same way"
         )
