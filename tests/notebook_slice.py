@@ -15,19 +15,23 @@ def without_magics(source: str) -> str:
 
 def defined(tree: ast.Module) -> set[str]:
     """Return the names that a cell binds or changes at its top level: x = ..., x[k] = ..., x.add(...), def x."""
-    names = set()
+    names = imported(tree)
     for node in at_top(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             names.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            names |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
         elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store):
             names |= {inner.id for inner in ast.walk(node.value) if isinstance(inner, ast.Name)}
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        elif isinstance(node, ast.Expr) and isinstance(getattr(node.value, "func", None), ast.Attribute):
             names |= {inner.id for inner in ast.walk(node.value.func) if isinstance(inner, ast.Name)}
     return names
+
+
+def imported(tree: ast.Module) -> set[str]:
+    """Return the names that a cell imports."""
+    nodes = [node for node in at_top(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    return {(alias.asname or alias.name).split(".")[0] for node in nodes for alias in node.names}
 
 
 def at_top(tree: ast.AST) -> Iterator[ast.AST]:
@@ -39,9 +43,13 @@ def at_top(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def needed(sources: list[str], wanted: list[int]) -> list[int]:
-    """Return, in order, the wanted cells and all that they depend on through names."""
+    """Return, in order, the wanted cells and all that they depend on through names (a local name counts as any other).
+
+    plt.show() or torch.manual_seed(0) do not count as changes of plt and torch: what is imported stays what it is.
+    """
     trees = [ast.parse(without_magics(source)) for source in sources]
-    makes = [defined(tree) for tree in trees]
+    modules = set().union(*map(imported, trees))
+    makes = [imported(tree) | (defined(tree) - modules) for tree in trees]
     uses = [{node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} for tree in trees]
     chosen, waiting = set(), list(wanted)
     while waiting:
