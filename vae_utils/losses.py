@@ -105,7 +105,8 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
 def importance_bound(log_w: Tensor) -> Tensor:
     """Return log (1/S) sum_S w of each example, in nats: a lower bound of log p(x) on average, tighter as S grows.
 
-    Burda, Grosse & Salakhutdinov 2016, equation 8, with log_w = log p(x, z) - log q(z | x). S = 1 gives the ELBO.
+    Burda, Grosse & Salakhutdinov 2016, equation 8, with log_w = log p(x, z) - log q(z | x). S = 1 gives the ELBO:
+    notebook 02, section 2.3.
 
     Shapes: log_w [S, B] -> [B].
     Raises: ValueError if there is no sample.
