@@ -14,8 +14,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from vae_utils import widgets
-from vae_utils.widgets import Slider, explore, picture_bytes
+from vae_utils.widgets import Slider, explore, panel, picture_bytes
 
 matplotlib.use("Agg")
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -33,8 +32,8 @@ def live() -> dict:
 def nothing_stays():
     """Close what a test made, and hold that nothing of it is left."""
     yield
-    while widgets._explorers:
-        widgets._explorers.popitem()[1].close()
+    while panel._panels:
+        panel._panels.popitem()[1].close()
     assert not live() and plt.get_fignums() == []
 
 
@@ -87,7 +86,8 @@ def test_a_slider_says_what_it_is_and_the_sliders_are_aligned():
         assert (slider.description, slider.min, slider.max, slider.step) == (spec.label, spec.low, spec.high, spec.step)
         assert slider.continuous_update and slider.style.description_width == "19ch"  # 0.85 * 20 letters + 2
     assert [slider.readout_format for slider in explorer.sliders.values()] == [".1f", ".2f", "d", ".2f"]
-    assert {*explorer.box.children} == {*explorer.sliders.values(), explorer.row, explorer.error, explorer.image}
+    left, image = explorer.box.children
+    assert left.children == (*explorer.sliders.values(), explorer.row, explorer.error) and image is explorer.image
 
 
 def test_a_move_of_several_sliders_draws_once_and_stays_between_the_ends():
@@ -205,7 +205,7 @@ def test_running_a_cell_again_leaves_one_set_of_widgets(draw):
 def test_other_functions_other_names_and_other_cells_keep_their_sliders(monkeypatch):
     cell = {"cellId": "a"}
     kernel = SimpleNamespace(get_parent=lambda: {"metadata": cell})
-    monkeypatch.setattr(widgets, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
+    monkeypatch.setattr(panel, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
     kept = [explore(shade, mean=MEAN, width=WIDTH), explore(curve, mean=MEAN, width=WIDTH)]
     kept += [explore(partial(shade, width=1), mean=MEAN), explore(partial(shade, mean=1), width=WIDTH)]
     cell["cellId"] = "b"

@@ -35,6 +35,14 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
+def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+    """Return mu and logvar of each image's cloud [N, L], on the CPU."""
+    model.eval()
+    both = torch.cat(_over_chunks(lambda x, y: torch.stack(model.encode(x)).cpu(), model, split, seed=0), dim=1)
+    return both[0], both[1]
+
+
+@torch.no_grad()
 def encode_means(model: nn.Module, split: Split) -> Tensor:
     """Return the code of each image [N, L] on the CPU: z of an autoencoder, mu of a VAE."""
     model.eval()

@@ -1,0 +1,81 @@
+"""The latent space as a place: ways from code to code, and Gaussians fitted to the codes; built in notebook 05."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.distributions import MultivariateNormal
+
+
+def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+    """Return the point at share t of the straight line from a to b; notebook 05, section 5.5."""
+    return (1 - t) * a + t * b
+
+
+def spherical(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
+    """Return the point at share t of the arc from a to b about the origin; notebook 05, section 5.5.
+
+    sin((1 - t) w) / sin(w) a + sin(t w) / sin(w) b with w the angle between a and b (Shoemake 1985); the straight line
+    where they point the same way or opposite ways, which is where the arc is none or any.
+
+    Shapes: a and b [..., L], t a number or [..., 1].
+    """
+    w = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[..., None]
+    arc = (torch.sin((1 - t) * w) * a + torch.sin(t * w) * b) / torch.sin(w)
+    return torch.where(torch.sin(w) > 1e-3, arc, straight(a, b, t))
+
+
+def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean [L] and the covariance [L, L] of the mixture of clouds N(mu_n, exp(logvar_n)).
+
+    The law of total variance: Cov[z] = E[Cov[z | x]] + Cov[E[z | x]], the mean width of the clouds plus the spread of
+    their centres; notebook 05, section 5.6.
+
+    Shapes: mu and logvar [N, L].
+    """
+    within = torch.diag(logvar.exp().mean(0))
+    between = torch.cov(mu.T, correction=0)
+    return mu.mean(0), within + between
+
+
+@dataclass(frozen=True)
+class ClassGaussians:
+    """One Gaussian for each class: weights [K], means [K, L], covariances [K, L, L]; notebook 05, section 5.6."""
+
+    weights: Tensor
+    means: Tensor
+    covariances: Tensor
+
+    @classmethod
+    def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, diagonal: bool = False) -> "ClassGaussians":
+        """Return the Gaussians with the mean and the covariance of the clouds of each class, or only its diagonal.
+
+        Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
+        Raises: ValueError if a class has no more images than there are dimensions.
+        """
+        counts = labels.bincount()
+        if counts.min() <= mu.shape[1]:
+            raise ValueError(f"class {counts.argmin()} has {counts.min()} images, too few for {mu.shape[1]} dimensions")
+        moments = [total_covariance(mu[labels == k], logvar[labels == k]) for k in range(len(counts))]
+        means, covariances = (torch.stack(part) for part in zip(*moments, strict=True))
+        if diagonal:
+            covariances = torch.diag_embed(covariances.diagonal(dim1=1, dim2=2))
+        return cls(counts / counts.sum(), means, covariances)
+
+    def log_joint(self, z: Tensor) -> Tensor:
+        """Return log p(z, class) [B, K] in nats for codes [B, L]."""
+        return MultivariateNormal(self.means, self.covariances).log_prob(z[:, None]) + self.weights.log()
+
+    def log_density(self, z: Tensor) -> Tensor:
+        """Return log p(z) [B] in nats, the classes summed out."""
+        return self.log_joint(z).logsumexp(1)
+
+    def classify(self, z: Tensor) -> Tensor:
+        """Return the likeliest class [B] of codes [B, L]: Bayes' rule, a quadratic classifier."""
+        return self.log_joint(z).argmax(1)
+
+    def sample(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Return one code [B, L] for each label [B]."""
+        eps = torch.randn(len(labels), self.means.shape[1], 1, generator=generator)
+        factors = torch.linalg.cholesky(self.covariances)[labels]
+        return self.means[labels] + (factors @ eps).squeeze(-1)

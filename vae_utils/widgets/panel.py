@@ -1,0 +1,174 @@
+"""What sliders and canvas share: one picture that is redrawn without flicker, its still, and errors that are shown.
+
+The picture is one image widget that gets new PNG bytes; it is also stored as a still, which is what a reader sees where
+no kernel runs.
+"""
+
+import base64
+import html
+import io
+from collections.abc import Callable
+from numbers import Integral
+from typing import TypeVar
+
+import ipywidgets as widgets
+import numpy as np
+from IPython import get_ipython
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+from torch import Tensor
+
+from vae_utils.plotting import as_array
+
+Picture = Figure | Axes | Image.Image | np.ndarray | Tensor
+SIDE = 320  # pixels on the screen that an enlarged picture may take, if nobody says how large it should be
+
+
+class Panel:
+    """Hold a function that draws, what sets its arguments, and its picture; `explore` and `sketch` make them."""
+
+    def __init__(self, draw: Callable[..., Picture], scale: int | None, values: dict[str, object]) -> None:
+        self.draw, self.scale = draw, scale
+        self.still = self._render(values)
+        self.error = widgets.HTML()
+        self.image = self._picture(Image.open(io.BytesIO(self.still)).width)
+
+    def _picture(self, width: int) -> widgets.DOMWidget:
+        return widgets.Image(value=self.still, layout={"width": f"{width}px", "max_width": "100%"})
+
+    def _arrange(self, controls: list[widgets.Widget]) -> None:
+        """Put the picture beside the controls, or under them where there is no room."""
+        left = widgets.VBox([*controls, self.error], layout={"margin": "0 12px 0 0"})
+        self.box = widgets.HBox([left, self.image], layout={"flex_flow": "row wrap", "align_items": "flex-start"})
+        self.box.add_class("vae-panel")
+
+    @property
+    def values(self) -> dict[str, object]:
+        """Return the arguments that draw gets now, by name."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Draw for the present values; if that fails say so, and leave the picture as it is."""
+        with self.errors_shown():
+            self.image.value = self._render(self.values)
+
+    def errors_shown(self) -> "_Shown":
+        """Return a context that shows an exception over the picture: ipywidgets would swallow it."""
+        return _Shown(self)
+
+    def close(self) -> None:
+        """Take the widgets out of the kernel and the page; the still remains."""
+        everything = [self.box]
+        for widget in everything:
+            everything += getattr(widget, "children", ())
+        for widget in everything:
+            widget.unobserve_all()
+            for part in (widget, getattr(widget, "layout", None), getattr(widget, "style", None)):
+                if isinstance(part, widgets.Widget):
+                    part.close()
+
+    def _render(self, values: dict[str, object]) -> bytes:
+        before = set(plt.get_fignums())
+        try:
+            return picture_bytes(self.draw(**values), self.scale)
+        finally:  # also where draw failed half-way: an open figure would appear under the next cell
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
+        bundle = {"text/plain": repr(self), "image/png": base64.b64encode(self.still).decode()}
+        if self.box.comm is not None:  # not closed
+            view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+            bundle["application/vnd.jupyter.widget-view+json"] = view
+        return bundle
+
+
+class _Shown:
+    """Show an exception in a panel's error line, and take the line away where there is none."""
+
+    def __init__(self, panel: Panel) -> None:
+        self.panel = panel
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
+        if error is None:
+            self.panel.error.value = ""
+        elif isinstance(error, Exception):
+            values = ", ".join(f"{name}={_brief(value)}" for name, value in self.panel.values.items())
+            text = f"{name_of(self.panel.draw)}({values}) raised {kind.__name__}: {error}\n"
+            style = "color: #b00020; white-space: pre-wrap; line-height: 1.4; margin: 0"
+            text = html.escape(text + "The picture is still the one before.")
+            self.panel.error.value = f'<pre role="alert" style="{style}">{text}</pre>'
+        return isinstance(error, Exception)
+
+
+PanelType = TypeVar("PanelType", bound=Panel)
+_panels: dict[tuple[str, ...], Panel] = {}
+
+
+def keep(make: Callable[[], PanelType], draw: Callable[..., Picture], *names: str) -> PanelType:
+    """Return a new panel, after closing the one that the same cell made for a function and arguments of these names.
+
+    Where the front end does not say which cell is running, that holds for the whole notebook.
+    """
+    key = (_cell(), str(getattr(draw, "__module__", "")), name_of(draw, "__qualname__"), *names)
+    if key in _panels:
+        _panels.pop(key).close()
+    _panels[key] = make()
+    return _panels[key]
+
+
+def picture_bytes(picture: Picture, scale: int | None = None) -> bytes:
+    """Return a picture as PNG, always the same bytes for the same picture.
+
+    An array or tensor holds uint8, or numbers of which those outside [0, 1] are clipped. Each pixel of it, or of a PIL
+    image, becomes scale x scale pixels; by default as many as let it fit a square of 320. A figure keeps its own size.
+
+    Shapes: an array or tensor is [H, W] (grey) or [H, W, 3].
+    Raises: ValueError for another shape or type, NaN, or a scale that is not a whole number of at least 1.
+    """
+    if not (scale is None or (isinstance(scale, Integral) and scale >= 1)):
+        raise ValueError(f"scale must be a whole number of at least 1, not {scale!r}: round it, or leave it out")
+    stored = io.BytesIO()
+    if isinstance(picture, Figure | Axes):
+        picture.figure.savefig(stored, format="png", dpi="figure", metadata={"Software": None})
+        return stored.getvalue()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture))
+    scale = scale or max(1, SIDE // max(image.size))
+    image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(stored, "PNG")
+    return stored.getvalue()
+
+
+def _pixels(picture: np.ndarray | Tensor) -> np.ndarray:
+    values = as_array(picture)
+    if not (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] == 3)) or values.size == 0:
+        came = list(values.shape) if values.ndim else type(picture).__name__
+        hint = "does draw return it?" if picture is None else "squeeze it, or lay several out with plotting.tile"
+        raise ValueError(f"a picture must be a figure, an image, or an array [H, W] or [H, W, 3], not {came}: {hint}")
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype.kind not in "bf":
+        raise ValueError(f"an array must hold uint8, or floats in [0, 1], not {values.dtype}: divide or convert it")
+    if np.isnan(values).any():
+        raise ValueError(f"a picture must have no NaN, as {np.isnan(values).sum()} of its values are: find the source")
+    return (values.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def name_of(draw: Callable[..., Picture], attribute: str = "__name__") -> str:
+    """Return the name of a function, or of the type of an object that can be called."""
+    return getattr(draw, attribute, type(draw).__name__)
+
+
+def _brief(value: object) -> str:
+    shape = getattr(value, "shape", None)
+    return repr(value) if shape is None else f"<{'x'.join(map(str, shape))} values>"
+
+
+def _cell() -> str:
+    """Return the id of the running cell where the front end tells it, so that other cells keep their panels."""
+    parent = getattr(getattr(get_ipython(), "kernel", None), "get_parent", dict)()
+    return parent.get("metadata", {}).get("cellId", "")
