@@ -33,10 +33,7 @@ def hero(side: int = 20) -> None:
     with torch.no_grad():
         decoded = model.decode(grid.to(device)).sigmoid().cpu()
     label, sure = judge.verdicts(judge.load_judge(mnist), decoded)
-    colour = torch.tensor(plotting.DIGIT_COLORS)[label]  # [N, 3]
-    strength = (2 * sure).clamp(0, 1)[:, None]  # pale where the judge hesitates
-    ink = strength * colour + (1 - strength) * 0.6
-    picture = 1 - decoded.clamp(0, 1) ** 0.6 * (1 - ink.view(-1, 3, 1, 1))
+    picture = plotting.tint(decoded, label, 2 * sure)  # pale where the judge hesitates
     figure, axes = plt.subplots(1, 2, figsize=(12, 6))
     plotting.plot_map(evaluation.encode_means(model, mnist.test), mnist.test.labels, ax=axes[0])
     axes[0].set(xlim=(-3.3, 3.3), ylim=(-3.3, 3.3), title="10,000 test digits, placed by the encoder")

@@ -61,6 +61,8 @@ def test_predict_and_encode_means_keep_the_order(model, toy, monkeypatch):
     monkeypatch.setattr(evaluation, "CHUNK", 16)
     x, _ = toy.test[:]
     torch.testing.assert_close(evaluation.encode_means(model, toy.test), model.encode(x)[0].detach())
+    for clouds, expected in zip(evaluation.encode_clouds(model, toy.test), model.encode(x), strict=True):
+        torch.testing.assert_close(clouds, expected.detach())
     plain = Autoencoder(2, image_shape=(1, 8, 8))
     torch.testing.assert_close(evaluation.encode_means(plain, toy.test), plain.encode(x).detach())
     torch.testing.assert_close(evaluation.predict(plain.encoder.train(), x), plain.encode(x).detach())

@@ -59,6 +59,14 @@ def text(line: str, width: int | None = None, size: int = 14) -> np.ndarray:
     return np.asarray(sheet)
 
 
+def outline(picture: ArrayLike | Tensor, left: float, top: float, side: int) -> np.ndarray:
+    """Return the picture with a red square whose top left corner is at a pixel; what lies outside is cut off."""
+    sheet = Image.fromarray(enlarge(picture))
+    corner = round(left), round(top)
+    ImageDraw.Draw(sheet).rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), outline=(220, 30, 30))
+    return np.asarray(sheet)
+
+
 def bars(shares: ArrayLike | Tensor, labels: Sequence[str], width: int = 200, height: int = 20) -> np.ndarray:
     """Return a horizontal bar for each share in [0, 1], labelled at the left, in the colour of its digit.
 
@@ -96,10 +104,9 @@ class Backdrop:
         pen.ellipse((left - 6, top - 6, left + 6, top + 6), outline=(0, 0, 0), width=2)
         return np.asarray(sheet)
 
-    def point(self, across: float, down: float) -> tuple[float, float] | None:
-        """Return the coordinates (x, y) of a place given as shares of width and height; None outside the axes."""
-        height, width = self.pixels.shape[:2]
-        place = (across * width, (1 - down) * height)
+    def point(self, left: float, top: float) -> tuple[float, float] | None:
+        """Return the coordinates (x, y) at a pixel counted from the top left corner; None outside the axes."""
+        place = (left, len(self.pixels) - top)
         return tuple(self.transform.inverted().transform(place).tolist()) if self.frame.contains(*place) else None
 
 

@@ -1,0 +1,108 @@
+"""Ways through the latent space, and Gaussians fitted to clouds, against independent computations."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import multivariate_normal
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+
+from vae_utils.latent import ClassGaussians, spherical, straight, total_covariance
+
+angles = st.floats(0.05, math.pi - 0.05)
+
+
+@pytest.fixture(scope="module")
+def clouds() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """300 clouds of three classes in three dimensions, correlated within a class."""
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(300) % 3
+    mix = torch.tensor([[1.0, 0.8, 0.0], [0.0, 0.5, 0.3], [0.0, 0.0, 0.7]])
+    mu = torch.randn(300, 3, generator=generator) @ mix + 2.0 * labels[:, None]
+    return mu, 0.5 * torch.randn(300, 3, generator=generator) - 1, labels
+
+
+@given(angle=angles, t=st.floats(0, 1), length=st.floats(0.1, 10))
+def test_the_arc_turns_evenly_and_keeps_the_length(angle, t, length):
+    a = length * torch.tensor([1.0, 0.0], dtype=torch.float64)
+    b = length * torch.tensor([math.cos(angle), math.sin(angle)], dtype=torch.float64)
+    expected = length * torch.tensor([math.cos(t * angle), math.sin(t * angle)], dtype=torch.float64)
+    torch.testing.assert_close(spherical(a, b, t), expected)
+
+
+@pytest.mark.parametrize("way", [straight, spherical])
+def test_both_ways_start_and_end_where_told_for_many_pairs_and_shares_at_once(way):
+    a, b = torch.randn(2, 5, 20, generator=torch.Generator().manual_seed(0))
+    t = torch.linspace(0, 1, 7)[:, None, None]
+    path = way(a, b, t)
+    assert path.shape == (7, 5, 20)
+    torch.testing.assert_close(path[0], a)
+    torch.testing.assert_close(path[-1], b)
+    torch.testing.assert_close(path[3], way(a, b, 0.5))
+
+
+def test_where_there_is_no_arc_the_way_is_straight():
+    a = torch.tensor([1.0, 2.0, 2.0])
+    for b in (3 * a, -a, a):
+        torch.testing.assert_close(spherical(a, b, 0.25), straight(a, b, 0.25))
+    assert spherical(a, torch.zeros(3), 0.5).isfinite().all()
+
+
+def test_total_covariance_is_that_of_draws_from_the_clouds(clouds):
+    mu, logvar, _ = clouds
+    mean, covariance = total_covariance(mu, logvar)
+    eps = torch.randn(4000, *mu.shape, generator=torch.Generator().manual_seed(1))
+    drawn = (mu + (0.5 * logvar).exp() * eps).flatten(0, 1).numpy()
+    np.testing.assert_allclose(mean, drawn.mean(0), atol=0.01)
+    np.testing.assert_allclose(covariance, np.cov(drawn.T), atol=0.02)
+    assert not np.allclose(covariance, torch.cov(mu.T), atol=0.1), "the clouds' own width counts"
+
+
+def test_total_covariance_of_two_clouds_by_hand():
+    mean, covariance = total_covariance(torch.tensor([[-1.0], [1.0]]), torch.full((2, 1), 0.25).log())
+    assert mean.item() == 0 and covariance.item() == pytest.approx(1.25)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_the_density_is_the_weighted_sum_that_scipy_computes(clouds, diagonal):
+    mu, logvar, labels = clouds
+    uneven = torch.cat([torch.arange(300), torch.arange(0, 300, 3)])  # class 0 twice as often
+    fitted = ClassGaussians.fit(mu[uneven], logvar[uneven], labels[uneven], diagonal=diagonal)
+    torch.testing.assert_close(fitted.weights, torch.tensor([0.5, 0.25, 0.25]))
+    expected = np.zeros(20)
+    for k in range(3):
+        mean, covariance = total_covariance(mu[labels == k], logvar[labels == k])
+        covariance = torch.diag(covariance.diag()) if diagonal else covariance
+        expected += fitted.weights[k].item() * multivariate_normal(mean.numpy(), covariance.numpy()).pdf(
+            mu[:20].numpy()
+        )
+    np.testing.assert_allclose(fitted.log_density(mu[:20]), np.log(expected), rtol=1e-3, atol=1e-3)
+
+
+def test_the_classes_are_those_of_quadratic_discriminant_analysis(clouds):
+    mu, _, labels = clouds
+    sharp = torch.full_like(mu, -20.0)  # clouds of no width: what scikit-learn's takes its points for
+    ours = ClassGaussians.fit(mu, sharp, labels).classify(mu)
+    theirs = QuadraticDiscriminantAnalysis().fit(mu.numpy(), labels.numpy()).predict(mu.numpy())
+    assert (ours.numpy() == theirs).mean() > 0.99 and (ours == labels).float().mean() > 0.8
+
+
+def test_samples_have_the_mean_and_covariance_of_their_class_and_repeat(clouds):
+    mu, logvar, labels = clouds
+    fitted = ClassGaussians.fit(mu, logvar, labels)
+    asked = torch.tensor([2, 0]).repeat(50_000)
+    drawn = fitted.sample(asked, torch.Generator().manual_seed(0))
+    for k in (0, 2):
+        torch.testing.assert_close(drawn[asked == k].mean(0), fitted.means[k], atol=0.03, rtol=0)
+        torch.testing.assert_close(torch.cov(drawn[asked == k].T), fitted.covariances[k], atol=0.05, rtol=0)
+    torch.testing.assert_close(drawn, fitted.sample(asked, torch.Generator().manual_seed(0)))
+
+
+def test_a_class_with_too_few_images_is_refused(clouds):
+    mu, logvar, labels = clouds
+    few = torch.cat([torch.nonzero(labels != 1).flatten(), torch.nonzero(labels == 1).flatten()[:3]])
+    with pytest.raises(ValueError, match="class 1 has 3 images, too few for 3 dimensions"):
+        ClassGaussians.fit(mu[few], logvar[few], labels[few])
