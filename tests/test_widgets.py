@@ -14,10 +14,10 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from vae_utils.widgets import Slider, explore, panel, picture_bytes
+from vae_utils.widgets import Slider, explore, panel, picture_bytes, touch
 
 matplotlib.use("Agg")
-VIEW = "application/vnd.jupyter.widget-view+json"
+VIEW = panel.VIEW
 MEAN, WIDTH = Slider("mean of q", -3, 3, 0.1, 0.5), Slider("width, relative to p", 0.25, 2, 0.25, 1)
 DIGIT = np.arange(12).reshape(4, 3) / 11
 
@@ -133,7 +133,7 @@ def test_the_bundle_holds_a_sentence_the_still_and_the_live_sliders():
     assert bundle == {VIEW: {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}}
     assert live()[explorer.box.model_id] is explorer.box
     explorer.close()
-    assert VIEW not in explorer._repr_mimebundle_()
+    assert VIEW not in explorer._repr_mimebundle_()[0]
 
 
 def test_an_error_is_shown_the_picture_stays_and_the_next_good_draw_clears_it():
@@ -210,7 +210,7 @@ def test_other_functions_other_names_and_other_cells_keep_their_sliders(monkeypa
     kept += [explore(partial(shade, width=1), mean=MEAN), explore(partial(shade, mean=1), width=WIDTH)]
     cell["cellId"] = "b"
     kept += [explore(shade, mean=MEAN, width=WIDTH) for _ in range(2)]
-    assert [VIEW in explorer._repr_mimebundle_() for explorer in kept] == [True] * 4 + [False, True]
+    assert [VIEW in explorer._repr_mimebundle_()[0] for explorer in kept] == [True] * 4 + [False, True]
 
 
 def test_arrays_tensors_and_images_of_the_same_picture_give_the_same_bytes():
@@ -247,3 +247,46 @@ def test_what_is_no_picture_is_refused():
     for picture, message in [*wrong, (torch.tensor([[0.0, torch.nan]]), "NaN, as 1 of")]:
         with pytest.raises(ValueError, match=message):
             picture_bytes(picture)
+
+
+def pointed(x: float, y: float) -> dict[str, float] | None:
+    return None if y > 100 else {"mean": x / 100, "width": 1 + y / 100}
+
+
+@pytest.mark.parametrize("with_library", [True, False])
+def test_a_press_on_the_picture_moves_the_sliders_and_draws_once(with_library, monkeypatch):
+    if not with_library:
+        monkeypatch.setattr(touch, "anywidget", None)
+    elif not touch.available():
+        pytest.skip("anywidget is not installed")
+    explorer = explore(counted(curve, calls := []), click=pointed, mean=MEAN, width=WIDTH)
+    assert isinstance(explorer.image, touch.Picture) == with_library
+    if with_library:
+        explorer.image._receive(explorer.image, {"point": [0.5, 0.5]}, [])
+    else:
+        explorer.click(0.5, 0.5)
+    assert calls == [(0.5, 1), (0.9, 1.6)], "the figure is 180 by 120 pixels"
+    assert explorer.image.value == drawn(curve, **explorer.values)
+    explorer.click(0.5, 0.99)
+    assert len(calls) == 2, "nothing lies there"
+
+
+def test_what_a_press_raises_is_shown(monkeypatch):
+    def wrong(x, y):
+        return {"height": 1} if x < 0.1 else {"mean": -2.5}
+
+    explorer = explore(shade, click=wrong, mean=MEAN, width=WIDTH)
+    for across, expected in [(0, "KeyError"), (0.9, "ArithmeticError")]:
+        explorer.click(across, 0.5)
+        assert expected in explorer.error.value and explorer.image.value == explorer.still
+    explorer.reset()
+    assert explorer.error.value == ""
+
+
+def test_a_picture_that_can_be_pressed_tells_colab_where_its_code_is(monkeypatch):
+    explorer = explore(shade, click=pointed, mean=MEAN, width=WIDTH)
+    plain = explore(curve, mean=MEAN, width=WIDTH)
+    metadata = {VIEW: {"colab": {"custom_widget_manager": {"url": "somewhere"}}}}
+    monkeypatch.setattr(touch.Touched, "_repr_mimebundle_", lambda self: ({}, metadata), raising=False)
+    assert explorer._repr_mimebundle_()[1] == (metadata if touch.available() else {})
+    assert plain._repr_mimebundle_()[1] == {}

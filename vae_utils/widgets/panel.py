@@ -21,8 +21,10 @@ from PIL import Image
 from torch import Tensor
 
 from vae_utils.plotting import as_array
+from vae_utils.widgets import touch
 
 Picture = Figure | Axes | Image.Image | np.ndarray | Tensor
+VIEW = "application/vnd.jupyter.widget-view+json"
 SIDE = 320  # pixels on the screen that an enlarged picture may take, if nobody says how large it should be
 
 
@@ -60,14 +62,18 @@ class Panel:
 
     def close(self) -> None:
         """Take the widgets out of the kernel and the page; the still remains."""
-        everything = [self.box]
-        for widget in everything:
-            everything += getattr(widget, "children", ())
-        for widget in everything:
+        for widget in self._widgets():
             widget.unobserve_all()
             for part in (widget, getattr(widget, "layout", None), getattr(widget, "style", None)):
                 if isinstance(part, widgets.Widget):
                     part.close()
+
+    def _widgets(self) -> list[widgets.Widget]:
+        """Return the box and all that is in it."""
+        everything = [self.box]
+        for widget in everything:
+            everything += getattr(widget, "children", ())
+        return everything
 
     def _render(self, values: dict[str, object]) -> bytes:
         before = set(plt.get_fignums())
@@ -77,12 +83,14 @@ class Panel:
             for number in set(plt.get_fignums()) - before:
                 plt.close(number)
 
-    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, object]:
-        bundle = {"text/plain": repr(self), "image/png": base64.b64encode(self.still).decode()}
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
+        bundle, metadata = {"text/plain": repr(self), "image/png": base64.b64encode(self.still).decode()}, {}
         if self.box.comm is not None:  # not closed
-            view = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
-            bundle["application/vnd.jupyter.widget-view+json"] = view
-        return bundle
+            bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
+            for widget in self._widgets():  # Colab has to be told where the code of such a widget comes from
+                if isinstance(widget, touch.Touched):
+                    metadata = widget._repr_mimebundle_()[1]
+        return bundle, metadata
 
 
 class _Shown:

@@ -1,5 +1,6 @@
 """Sliders that redraw a picture: a pure function draw(...) and one line."""
 
+import io
 import math
 import random
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from inspect import signature
 from numbers import Integral
 
 import ipywidgets as widgets
+from PIL import Image
 
 from vae_utils.widgets import touch
 from vae_utils.widgets.panel import Panel, Picture, keep, name_of
@@ -98,7 +100,8 @@ class Explorer(Panel):
     def click(self, across: float, down: float) -> None:
         """Move the sliders to what lies at a point of the picture, given as shares of its width and its height."""
         with self.errors_shown():
-            values = self.place(across, down)
+            width, height = Image.open(io.BytesIO(self.image.value)).size
+            values = self.place(across * width, down * height)
             if values:
                 self._set(values)
                 self.image.value = self._render(self.values)
@@ -136,9 +139,9 @@ def explore(
     draw(**values) gets one value for each slider, by name. It returns a figure (or its axes), an image, or an array or
     tensor as in `picture_bytes`, which says what scale means. Figures that it opens are closed. What it raises later
     is shown over the picture; what it raises at the first values is raised here.
-    click(across, down), if given, says which sliders move where when the reader points at a place of the picture, the
-    two being shares of its width and height; None is for a place that means nothing. It needs the anywidget package:
-    without it the sliders do the same job.
+    click(x, y), if given, says which sliders move where when the reader points at a pixel of the picture, counted from
+    its top left corner after the enlargement by scale; None is for a place that means nothing. It needs the anywidget
+    package: without it the sliders do the same job.
     Running a cell again closes the sliders that it made before, of a function and arguments with the same names. (Where
     the front end does not say which cell is running, that holds for the whole notebook.)
 
