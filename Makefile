@@ -5,16 +5,19 @@
 
 RUN := .venv/bin/python -m
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-colab run notebooks lint address clean
+.PHONY: help lab test test-browser test-colab run notebooks lint address clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 lab: .venv/.ok ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
 test: .venv/.ok ## run the unit tests, the checks of form, and every notebook against its stored outputs
 	@$(RUN) pytest --nbval $(ARGS)
+
+test-browser: .venv/.ok ## press every slider and button of every notebook in a real JupyterLab; needs Chromium or Chrome
+	@$(RUN) pytest tests/browser $(ARGS)
 
 test-colab: .venv/.ok ## run the notebooks as Colab would: its versions, an empty folder, the clone of the setup cell
 	@$(RUN) tools.colab $(ARGS)

@@ -1,4 +1,7 @@
-"""Draw the pictures of README and notebooks: python images/make_images.py (trains two models the first time)."""
+"""Draw the pictures of README and notebooks: python images/make_images.py (trains three models the first time).
+
+latent_explorer.html is the decoder of notebook 05 as a page; sliders.gif is recorded by the browser test.
+"""
 
 import sys
 from pathlib import Path
@@ -11,7 +14,7 @@ from torch.distributions import Normal
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from vae_utils import evaluation, judge, models, plotting, training  # noqa: E402
+from vae_utils import evaluation, judge, losses, models, plotting, training, widgets  # noqa: E402
 from vae_utils.data import load_dataset  # noqa: E402
 
 
@@ -40,6 +43,18 @@ def hero(side: int = 20) -> None:
     plotting.show_images(picture, columns=side, ax=axes[1])
     axes[1].set_title("drawn by the decoder, at equal steps of probability")
     save(figure, "latent_plane.png")
+
+
+def explorer() -> None:
+    """Write the decoder of the 20-D VAE as a page, a slider for each dimension that tells above a tenth of a nat."""
+    mnist = load_dataset("mnist")
+    torch.manual_seed(0)
+    model = models.VAE(20, "conv")
+    training.fit_once("vae-20", model, mnist, steps=2000, lr=4e-3, seed=0)
+    mu, logvar = evaluation.encode_clouds(model, mnist.test)
+    kl = losses.gaussian_kl(mu[..., None], logvar[..., None]).mean(0)
+    alive = [d for d in kl.argsort(descending=True).tolist() if kl[d] > 0.1]
+    widgets.export_html(model, HERE / "latent_explorer.html", dimensions=alive, title="Sixteen numbers, one digit")
 
 
 def box(ax: plt.Axes, x: float, text: str, *, width: float, height: float, colour: str) -> None:
@@ -129,3 +144,4 @@ if __name__ == "__main__":
     vae()
     graphical_model()
     hero()
+    explorer()

@@ -6,7 +6,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from vae_utils import pixels
+from vae_utils import pixels, plotting
 
 matplotlib.use("Agg")
 WHITE = np.full((4, 6, 3), 255, np.uint8)
@@ -48,6 +48,13 @@ def test_bars_are_as_long_as_their_shares():
                                torch.tensor(sheet))  # fmt: skip
     with pytest.raises(ValueError, match="2 labels need as many shares"):
         pixels.bars([1.0], ["0", "1"])
+
+
+def test_the_key_shows_each_label_in_its_colour():
+    sheet = pixels.key(["0", "1", "none"]).reshape(-1, 3)
+    for k in range(2):
+        assert (sheet == (np.array(plotting.DIGIT_COLORS[k]) * 255).round()).all(-1).any()
+    assert pixels.key("0123").shape[1] > 1.5 * pixels.key("01").shape[1]
 
 
 def test_outline_is_a_square_and_may_leave_the_picture():

@@ -110,8 +110,8 @@ def test_tinted_images_are_ink_on_white_pale_where_doubtful():
     images[:, 0, 0, 0] = 1
     tinted = plotting.tint(torch.tensor(images), torch.tensor([3, 3, 7]), torch.tensor([1.7, 0.0, 0.5]))
     assert tinted.shape == (3, 3, 2, 2) and (tinted[:, :, 1, 1] == 1).all()
-    half = (np.array(plotting.DIGIT_COLORS[7]) + 0.6) / 2
-    np.testing.assert_allclose(tinted[:, :, 0, 0], [plotting.DIGIT_COLORS[3], [0.6] * 3, half])
+    half = (np.array(plotting.DIGIT_COLORS[7]) + 0.85) / 2
+    np.testing.assert_allclose(tinted[:, :, 0, 0], [plotting.DIGIT_COLORS[3], [0.85] * 3, half])
 
 
 def test_show_images_shows_the_sheet_between_black_and_white():

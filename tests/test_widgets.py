@@ -1,7 +1,9 @@
 """Sliders, driven without a browser: the picture is always what the plain function draws, and nothing stays behind."""
 
+import asyncio
 import base64
 import io
+import threading
 from functools import partial
 from types import SimpleNamespace
 
@@ -14,6 +16,7 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib import pyplot as plt
 from PIL import Image
 
+from vae_utils import pixels, widgets
 from vae_utils.widgets import Slider, explore, panel, picture_bytes, touch
 
 matplotlib.use("Agg")
@@ -129,7 +132,7 @@ def test_the_bundle_holds_a_sentence_the_still_and_the_live_sliders():
     explorer.sliders["mean"].value = 2
     bundle, _ = DisplayFormatter().format(explorer)
     assert bundle.pop("text/plain") == repr(explorer) == "Sliders: mean of q, width (run the notebook to move them)"
-    assert base64.b64decode(bundle.pop("image/png")) == drawn(shade, mean=0.5, width=2)
+    assert (read(base64.b64decode(bundle.pop("image/png"))) == read(drawn(shade, mean=0.5, width=2))).all()
     assert bundle == {VIEW: {"version_major": 2, "version_minor": 0, "model_id": explorer.box.model_id}}
     assert live()[explorer.box.model_id] is explorer.box
     explorer.close()
@@ -290,3 +293,40 @@ def test_a_picture_that_can_be_pressed_tells_colab_where_its_code_is(monkeypatch
     monkeypatch.setattr(touch.Touched, "_repr_mimebundle_", lambda self: ({}, metadata), raising=False)
     assert explorer._repr_mimebundle_()[1] == (metadata if touch.available() else {})
     assert plain._repr_mimebundle_()[1] == {}
+
+
+def test_what_a_notebook_stores_is_small_and_looks_the_same():
+    few = widgets.still(DIGIT, 2)
+    np.testing.assert_array_equal(read(few.data), read(picture_bytes(DIGIT, 2)), "few colours stay as they are")
+    grey = pixels.stack(pixels.enlarge(DIGIT, 9), pixels.text("grey"))
+    shown = np.asarray(Image.open(io.BytesIO(widgets.still(grey, 1).data)).convert("L")).astype(float)
+    assert read(widgets.still(grey, 1).data).ndim == 2 and np.abs(shown - grey[..., 0]).max() <= 8
+    y, x = np.mgrid[:200, :200] / 200
+    many = np.stack([x, y, x * y], axis=-1) + np.random.default_rng(0).normal(0, 0.02, (200, 200, 3))
+    stored = widgets.still(many).data
+    assert len(stored) < len(picture_bytes(many)) / 2
+    shown = np.asarray(Image.open(io.BytesIO(stored)).convert("RGB")).astype(float)
+    assert np.abs(shown - 255 * many.clip(0, 1)).mean() < 12
+    explorer = explore(lambda mean: many.clip(0, mean), mean=Slider("mean", 0, 1, 0.1, 1))
+    assert base64.b64decode(explorer._repr_mimebundle_()[0]["image/png"]) == stored
+    assert explorer.image.value == picture_bytes(many), "under a live slider it is exact"
+
+
+def test_a_picture_is_drawn_in_the_main_thread_and_its_error_comes_back(monkeypatch):
+    """Where a kernel answers sliders in another thread; matplotlib is not for several at once."""
+    loop, threads = asyncio.new_event_loop(), []
+    kernel = SimpleNamespace(io_loop=SimpleNamespace(add_callback=loop.call_soon_threadsafe), get_parent=dict)
+    monkeypatch.setattr(panel, "get_ipython", lambda: SimpleNamespace(kernel=kernel))
+
+    def noted(mean):
+        threads.append(threading.current_thread())
+        return shade(mean, 1)
+
+    explorer = explore(noted, mean=MEAN)
+    for value, error in [(1.5, ""), (-2.5, "too far")]:
+        move = loop.run_in_executor(None, setattr, explorer.sliders["mean"], "value", value)
+        loop.run_until_complete(asyncio.wait_for(move, 60))
+        assert error in explorer.error.value and explorer.image.value == drawn(shade, mean=1.5, width=1)
+    loop.run_until_complete(loop.shutdown_default_executor())
+    loop.close()
+    assert threads == [threading.main_thread()] * 3

@@ -52,10 +52,20 @@ def stack(*pictures: np.ndarray, gap: int = 6) -> np.ndarray:
 
 
 def text(line: str, width: int | None = None, size: int = 14) -> np.ndarray:
-    """Return one line of text, size pixels high, as a picture as wide as itself, or of a given width (cut off there)."""
+    """Return one line of text, size pixels high, as a picture of its own width, or cut or filled to a given one."""
     width = width or int(_font(size).getlength(line)) + 2
     sheet = Image.new("RGB", (width, round(1.4 * size)), "white")
     ImageDraw.Draw(sheet).text((1, 0.1 * size), line, fill=INK, font=_font(size))
+    return np.asarray(sheet)
+
+
+def key(labels: Sequence[str], size: int = 14) -> np.ndarray:
+    """Return the labels in one line, each in the colour of its digit."""
+    widths = [int(_font(size).getlength(label)) + size for label in labels]
+    sheet = Image.new("RGB", (sum(widths), round(1.4 * size)), "white")
+    pen = ImageDraw.Draw(sheet)
+    for k, label in enumerate(labels):
+        pen.text((1 + sum(widths[:k]), 0.1 * size), label, fill=_colour(k), font=_font(size))
     return np.asarray(sheet)
 
 
@@ -79,9 +89,8 @@ def bars(shares: ArrayLike | Tensor, labels: Sequence[str], width: int = 200, he
     sheet = Image.new("RGB", (left + width, height * len(labels)), "white")
     pen = ImageDraw.Draw(sheet)
     for k, (share, label) in enumerate(zip(shares, labels, strict=True)):
-        colour = tuple(round(255 * part) for part in DIGIT_COLORS[k]) if k < len(DIGIT_COLORS) else (170, 170, 170)
         pen.text((left - 6, (k + 0.5) * height), label, fill=INK, font=_font(13), anchor="rm")
-        pen.rectangle((left, k * height + 2, left + round(share * (width - 1)), (k + 1) * height - 3), fill=colour)
+        pen.rectangle((left, k * height + 2, left + round(share * (width - 1)), (k + 1) * height - 3), fill=_colour(k))
     return np.asarray(sheet)
 
 
@@ -116,6 +125,11 @@ def backdrop(ax: Axes) -> Backdrop:
     ax.figure.savefig(stored, format="png", dpi="figure", facecolor="white")
     pixels = np.asarray(Image.open(stored).convert("RGB"))
     return Backdrop(pixels, ax.transData.frozen(), ax.bbox.frozen())
+
+
+def _colour(k: int) -> tuple[int, int, int]:
+    """Return the colour of a class, 0 to 255; light grey beyond the ten."""
+    return tuple(round(255 * part) for part in DIGIT_COLORS[k]) if k < len(DIGIT_COLORS) else (170, 170, 170)
 
 
 @lru_cache

@@ -53,13 +53,13 @@ def tile(images: ArrayLike | Tensor, columns: int | None = None, gap: int = 1) -
 
 
 def tint(images: ArrayLike | Tensor, labels: ArrayLike | Tensor, strength: ArrayLike | Tensor) -> np.ndarray:
-    """Return grey images [N, 1, H, W] as ink on white [N, 3, H, W], in the colour of their digits, paler to grey.
+    """Return grey images [N, 1, H, W] as ink on white [N, 3, H, W], in the colour of their digits, more or less strong.
 
-    Shapes: labels [N] from 0 to 9, strength [N]: 1 (or more) for the full colour, 0 (or less) for grey.
+    Shapes: labels [N] from 0 to 9, strength [N]: 1 (or more) for the full colour, 0 (or less) for nearly white.
     """
     strength = as_array(strength).clip(0, 1)[:, None]
     colour = np.array(DIGIT_COLORS)[as_array(labels)]  # [N, 3]
-    ink = strength * colour + (1 - strength) * 0.6
+    ink = strength * colour + (1 - strength) * 0.85
     return 1 - as_array(images).clip(0, 1) ** 0.6 * (1 - ink[:, :, None, None])
 
 

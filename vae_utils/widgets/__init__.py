@@ -5,8 +5,8 @@ needs no Python. What a reader sees where no kernel runs is a still, stored with
 """
 
 from vae_utils.widgets.export import export_html
-from vae_utils.widgets.panel import picture_bytes
+from vae_utils.widgets.panel import picture_bytes, still
 from vae_utils.widgets.sketch import Sketch, sketch
 from vae_utils.widgets.sliders import Explorer, Slider, explore
 
-__all__ = ["Explorer", "Sketch", "Slider", "explore", "export_html", "picture_bytes", "sketch"]
+__all__ = ["Explorer", "Sketch", "Slider", "explore", "export_html", "picture_bytes", "sketch", "still"]

@@ -7,13 +7,15 @@ no kernel runs.
 import base64
 import html
 import io
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from numbers import Integral
 from typing import TypeVar
 
 import ipywidgets as widgets
 import numpy as np
-from IPython import get_ipython
+from IPython import display, get_ipython
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -76,6 +78,9 @@ class Panel:
         return everything
 
     def _render(self, values: dict[str, object]) -> bytes:
+        return in_main_thread(lambda: self._png(values))
+
+    def _png(self, values: dict[str, object]) -> bytes:
         before = set(plt.get_fignums())
         try:
             return picture_bytes(self.draw(**values), self.scale)
@@ -84,7 +89,7 @@ class Panel:
                 plt.close(number)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
-        bundle, metadata = {"text/plain": repr(self), "image/png": base64.b64encode(self.still).decode()}, {}
+        bundle, metadata = {"text/plain": repr(self), "image/png": base64.b64encode(_small(self.still)).decode()}, {}
         if self.box.comm is not None:  # not closed
             bundle[VIEW] = {"version_major": 2, "version_minor": 0, "model_id": self.box.model_id}
             for widget in self._widgets():  # Colab has to be told where the code of such a widget comes from
@@ -115,6 +120,7 @@ class _Shown:
 
 
 PanelType = TypeVar("PanelType", bound=Panel)
+Result = TypeVar("Result")
 _panels: dict[tuple[str, ...], Panel] = {}
 
 
@@ -128,6 +134,27 @@ def keep(make: Callable[[], PanelType], draw: Callable[..., Picture], *names: st
         _panels.pop(key).close()
     _panels[key] = make()
     return _panels[key]
+
+
+def in_main_thread(call: Callable[[], Result]) -> Result:
+    """Return call(), made in the kernel's main thread, or raise what it raises.
+
+    From ipykernel 7 on a slider is answered in a thread of its own. When a cell ends meanwhile, matplotlib's figures
+    are closed, also the one that is being drawn.
+    """
+    kernel = getattr(get_ipython(), "kernel", None)
+    if kernel is None or threading.current_thread() is threading.main_thread():
+        return call()
+    answer: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(call())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    kernel.io_loop.add_callback(run)
+    return answer.result()
 
 
 def picture_bytes(picture: Picture, scale: int | None = None) -> bytes:
@@ -148,6 +175,24 @@ def picture_bytes(picture: Picture, scale: int | None = None) -> bytes:
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture))
     scale = scale or max(1, SIDE // max(image.size))
     image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(stored, "PNG")
+    return stored.getvalue()
+
+
+def still(picture: Picture, scale: int | None = None) -> display.Image:
+    """Return a picture as a cell's last line shows it, the size it has under sliders; see `picture_bytes`."""
+    return display.Image(_small(picture_bytes(picture, scale)))
+
+
+def _small(png: bytes) -> bytes:
+    """Return a picture as a notebook stores it: many colours as 64, many greys as 32, in a third of the bytes."""
+    image, stored = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
+    colours = image.getcolors(256)
+    if colours is None:
+        image = image.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    elif all(red == green == blue for _, (red, green, blue) in colours):
+        image = image.convert("L")
+        image = image.quantize(32) if len(colours) > 32 else image
+    image.save(stored, "PNG", optimize=True)
     return stored.getvalue()
 
 

@@ -73,9 +73,7 @@ MISSING = (
 )
 
 
-def sketch(
-    draw: Callable[[np.ndarray], Picture], /, *, example: ArrayLike, scale: int | None = None
-) -> Sketch:
+def sketch(draw: Callable[[np.ndarray], Picture], /, *, example: ArrayLike, scale: int | None = None) -> Sketch:
     """Return a canvas and an upload over the picture that draw returns for a drawing: a cell's last line shows them.
 
     draw(ink) gets the drawing [H, W], white ink on black, uint8 from the canvas and floats in [0, 1] from a file (see
