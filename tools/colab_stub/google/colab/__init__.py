@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 calls: list[str] = []
 
@@ -18,3 +18,4 @@ class Quiet(ModuleType):
 
 for _part in ("auth", "data_table", "drive", "files", "output", "userdata"):
     globals()[_part] = sys.modules[f"{__name__}.{_part}"] = Quiet(f"{__name__}.{_part}")
+sys.modules[f"{__name__}.output"]._widgets = SimpleNamespace(_installed_url="a-widget-manager")  # anywidget asks
