@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lively import livelier
 from torch import nn
 
 from vae_utils.models import VAE, Autoencoder, DigitJudge
@@ -34,16 +35,6 @@ def with_decoder(decoder: nn.Module, shape: tuple[int, int, int] = (1, 4, 4), la
     """Return a model with another decoder."""
     model = VAE(latent_dim, "mlp", shape)
     model.decoder = decoder
-    return model
-
-
-def livelier(model: nn.Module) -> nn.Module:
-    """Spread a decoder's untrained weights, so that logits reach beyond 6 and pictures are not flat grey."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in model.decoder.parameters():
-            bound = (6 / p[0].numel()) ** 0.5 if p.ndim > 1 else 0.5
-            p.copy_(bound * (2 * torch.rand(p.shape, generator=generator) - 1))
     return model
 
 

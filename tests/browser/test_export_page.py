@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from lively import livelier
 from torch import nn
 
 from vae_utils.models import VAE, Autoencoder
@@ -28,16 +29,6 @@ PIXELS = """canvas => {  // read from a copy: the browser warns of a canvas that
     const { data } = copy.getImageData(0, 0, width, height);
     return { data: btoa(Array.from(data, (byte) => String.fromCharCode(byte)).join("")), width, height };
 }"""
-
-
-def livelier(model: nn.Module) -> nn.Module:
-    """Spread a decoder's untrained weights, so that logits reach beyond 6 and pictures are not flat grey."""
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for p in model.decoder.parameters():
-            bound = (6 / p[0].numel()) ** 0.5 if p.ndim > 1 else 0.5
-            p.copy_(bound * (2 * torch.rand(p.shape, generator=generator) - 1))
-    return model
 
 
 class Shown:

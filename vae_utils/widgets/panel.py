@@ -8,8 +8,9 @@ import base64
 import html
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from numbers import Integral
 from typing import TypeVar
 
@@ -58,9 +59,19 @@ class Panel:
         with self.errors_shown():
             self.image.value = self._render(self.values)
 
-    def errors_shown(self) -> "_Shown":
-        """Return a context that shows an exception over the picture: ipywidgets would swallow it."""
-        return _Shown(self)
+    @contextmanager
+    def errors_shown(self) -> Iterator[None]:
+        """Show an exception over the picture, which ipywidgets would swallow; clear the line where there is none."""
+        try:
+            yield
+        except Exception as error:
+            values = ", ".join(f"{name}={_brief(value)}" for name, value in self.values.items())
+            text = f"{name_of(self.draw)}({values}) raised {type(error).__name__}: {error}\n"
+            style = "color: #b00020; white-space: pre-wrap; line-height: 1.4; margin: 0"
+            text = html.escape(text + "The picture is still the one before.")
+            self.error.value = f'<pre role="alert" style="{style}">{text}</pre>'
+        else:
+            self.error.value = ""
 
     def close(self) -> None:
         """Take the widgets out of the kernel and the page; the still remains."""
@@ -96,27 +107,6 @@ class Panel:
                 if isinstance(widget, touch.Touched):
                     metadata = widget._repr_mimebundle_()[1]
         return bundle, metadata
-
-
-class _Shown:
-    """Show an exception in a panel's error line, and take the line away where there is none."""
-
-    def __init__(self, panel: Panel) -> None:
-        self.panel = panel
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: object) -> bool:
-        if error is None:
-            self.panel.error.value = ""
-        elif isinstance(error, Exception):
-            values = ", ".join(f"{name}={_brief(value)}" for name, value in self.panel.values.items())
-            text = f"{name_of(self.panel.draw)}({values}) raised {kind.__name__}: {error}\n"
-            style = "color: #b00020; white-space: pre-wrap; line-height: 1.4; margin: 0"
-            text = html.escape(text + "The picture is still the one before.")
-            self.panel.error.value = f'<pre role="alert" style="{style}">{text}</pre>'
-        return isinstance(error, Exception)
 
 
 PanelType = TypeVar("PanelType", bound=Panel)
