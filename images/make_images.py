@@ -138,8 +138,35 @@ def graphical_model() -> None:
     save(figure, "graphical_model.png")
 
 
+def conditional() -> None:
+    """Draw three stories: z alone, a label y beside z, and a part of the image c that also moves the prior."""
+    figure, ax = canvas(11, 3.4)
+    captions = ("VAE", "CVAE with a label, p(z|y) = N(0, I)", "CVAE that completes, p(z|c) learned")
+    for left, caption, given in zip((0.3, 3.6, 7.5), captions, ("", "$y$", "$c$"), strict=True):
+        ax.text(left + 1.35, 1.45, caption, ha="center", fontsize=11)
+        top, places = 0.55, {"$z$": (left + 0.4, 0.55, "white"), "$x$": (left + 2.3, 0.55, "0.85")}
+        if given:
+            places[given] = (left + 1.35, -1.0, "0.85")
+        for text, (x, y, colour) in places.items():
+            ax.add_patch(Circle((x, y), 0.36, fc=colour, ec="0.25", lw=1.3))
+            ax.text(x, y, text, ha="center", va="center", fontsize=14)
+        arrow(ax, (left + 0.76, top), (left + 1.94, top))
+        back = {"connectionstyle": "arc3,rad=0.5", "linestyle": "--", "color": "#9a3412"}
+        ends = ((left + 2.12, top + 0.32), (left + 0.58, top + 0.32))
+        ax.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=14, lw=1.3, **back))
+        if given:
+            arrow(ax, (left + 1.6, -0.74), (left + 2.12, 0.23))
+            bend = {"connectionstyle": "arc3,rad=-0.35", "linestyle": "--", "color": "#9a3412"}
+            ends = ((left + 1.0, -1.05), (left + 0.2, 0.25))
+            ax.add_patch(FancyArrowPatch(*ends, arrowstyle="-|>", mutation_scale=14, lw=1.3, **bend))
+        if given == "$c$":
+            arrow(ax, (left + 1.12, -0.72), (left + 0.6, 0.23))
+    save(figure, "conditional.png")
+
+
 if __name__ == "__main__":
     plotting.use_style()
+    conditional()
     autoencoder()
     vae()
     graphical_model()

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -16,7 +17,7 @@ from vae_utils import models, runtime
 from vae_utils.sources import write_atomic
 
 FORMAT = "vae_utils-1"
-CODE = ("data", "losses", "networks", "models", "training")  # the modules a training runs through
+CODE = ("data", "losses", "networks", "training")  # what every training runs through, beside the model itself
 
 
 def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None = None, **facts: object) -> None:
@@ -107,12 +108,13 @@ def kept_path(name: str, facts: dict[str, object]) -> Path:
     """Return the file under data/trained (or VAE_TRAINED) for a training, its name keyed by what makes the training.
 
     The key changes with the facts, which must be of the kinds that JSON has, and with the source of every module that
-    a training runs through.
+    a training of facts["class"] runs through.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for module in CODE:
-        source = (Path(__file__).parent / f"{module}.py").read_text(encoding="utf-8")
-        digest.update(ast.dump(ast.parse(source)).encode())  # blind to comments and layout
+    family = getattr(models.KNOWN.get(facts.get("class")), "__mro__", ())  # the class, and those it builds on
+    own = sorted({inspect.getsourcefile(kind) for kind in family if kind.__module__.startswith(models.__name__)})
+    for path in [*(Path(__file__).with_name(f"{module}.py") for module in CODE), *map(Path, own)]:
+        digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())  # blind to comments and layout
     folder = Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
     return folder / f"{name}-{digest.hexdigest()[:8]}.safetensors"
 

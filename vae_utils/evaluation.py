@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_log_density, importance_bound, reparameterize
+from vae_utils.models import ConditionalVAE
 
 CHUNK = 1000  # images at a time
 
@@ -38,7 +39,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
 def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """Return mu and logvar of each image's cloud [N, L], on the CPU."""
     model.eval()
-    both = torch.cat(_over_chunks(lambda x, y: torch.stack(model.encode(x)).cpu(), model, split, seed=0), dim=1)
+    both = torch.cat(_over_chunks(lambda x, y: torch.stack(_encode(model, x, y)).cpu(), model, split, seed=0), dim=1)
     return both[0], both[1]
 
 
@@ -48,20 +49,21 @@ def encode_means(model: nn.Module, split: Split) -> Tensor:
     model.eval()
 
     def code(x: Tensor, y: Tensor) -> Tensor:
-        code = model.encode(x)
+        code = _encode(model, x, y)
         return (code[0] if isinstance(code, tuple) else code).cpu()
 
     return torch.cat(_over_chunks(code, model, split, seed=0))
 
 
 @torch.no_grad()
-def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0) -> Tensor:
+def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """Return an importance-sampled estimate of log p(x) [B], in nats: a lower bound on average.
 
     Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal. For grey pixels and
     a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of black-and-white throws of x.
+    For a conditional model it is log p(x | condition): Sohn, Lee & Yan 2015, equation 13; notebook 06, section 6.3.
 
-    Shapes: images [B, C, H, W] in [0, 1] -> [B].
+    Shapes: images [B, C, H, W] in [0, 1], labels y [B] for a model that needs them -> [B].
     Raises: ValueError if samples is less than 1.
     """
     if samples < 1:
@@ -70,13 +72,15 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
     device, bounds = device_of(model), []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for x in images.split(100):
-            x = x.to(device)
-            mu, logvar = model.encode(x)
+        for start in range(0, len(images), 100):
+            x = images[start : start + 100].to(device)
+            given = _given(model, x, None if y is None else y[start : start + 100].to(device))
+            mu, logvar = model.encode(x, *given)
+            prior = model.prior(*given) if given else (0.0, 0.0)
             log_w = []
             for _ in range(samples):
                 z = reparameterize(mu, logvar)
-                log_p = gaussian_log_density(z) - model.nll(model.decode(z), x)
+                log_p = gaussian_log_density(z, *prior) - model.nll(model.decode(z, *given), x, *given)
                 log_w.append(log_p - gaussian_log_density(z, mu, logvar))
             bounds.append(importance_bound(torch.stack(log_w)).cpu())
     return torch.cat(bounds)
@@ -106,6 +110,15 @@ def nearest_neighbours(queries: Tensor, images: Tensor) -> tuple[Tensor, Tensor]
         closer = distance < best
         best, index = torch.where(closer, distance, best), torch.where(closer, nearest + start, index)
     return index, best
+
+
+def _given(model: nn.Module, x: Tensor, y: Tensor | None) -> tuple:
+    """Return what a model is told beside x: its condition, or nothing."""
+    return (model.condition(x, y),) if isinstance(model, ConditionalVAE) else ()
+
+
+def _encode(model: nn.Module, x: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    return model.encode(x, *_given(model, x, y))
 
 
 def _floats(images: Tensor) -> Tensor:

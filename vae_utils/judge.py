@@ -32,3 +32,13 @@ def verdicts(judge: DigitJudge, images: Tensor) -> tuple[Tensor, Tensor]:
 def accepted(judge: DigitJudge, images: Tensor) -> float:
     """Return the share of images that the judge holds to be one particular digit with a probability above one half."""
     return (verdicts(judge, images)[1] > 0.5).float().mean().item()
+
+
+def variety(images: Tensor, labels: Tensor) -> float:
+    """Return the variance of the pixels within a class, summed over pixels and averaged over the classes present.
+
+    Near 0 for a model that draws the same seven again and again; compare with real digits. Notebook 05, section 5.6.
+
+    Shapes: images [B, C, H, W], labels [B].
+    """
+    return torch.stack([images[labels == k].var(0).sum() for k in labels.unique()]).mean().item()

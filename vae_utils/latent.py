@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 
 import torch
+from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal
+
+from vae_utils.losses import reparameterize
 
 
 def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -79,3 +82,37 @@ class ClassGaussians:
         eps = torch.randn(len(labels), self.means.shape[1], 1, generator=generator)
         factors = torch.linalg.cholesky(self.covariances)[labels]
         return self.means[labels] + (factors @ eps).squeeze(-1)
+
+
+@dataclass(frozen=True)
+class ClassMixtures:
+    """A mixture of several Gaussians for each class, by scikit-learn; notebook 05, section 5.6, and 06, section 6.6."""
+
+    mixtures: tuple[GaussianMixture, ...]
+
+    @classmethod
+    def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, parts: int, seed: int = 0) -> "ClassMixtures":
+        """Return mixtures of `parts` Gaussians, fitted to one draw from each image's cloud, class by class.
+
+        Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
+        Raises: ValueError if a class has fewer than 10 images for each Gaussian.
+        """
+        counts = labels.bincount()
+        if counts.min() < 10 * parts:
+            raise ValueError(
+                f"class {counts.argmin()} has {counts.min()} images, too few for {parts} Gaussians: ask for less"
+            )
+        z = reparameterize(mu, logvar, torch.Generator().manual_seed(seed)).double().numpy()
+        options = {"init_params": "k-means++", "tol": 1e-2, "max_iter": 200, "reg_covar": 1e-3, "random_state": seed}
+        return cls(tuple(GaussianMixture(parts, **options).fit(z[labels == k]) for k in range(len(counts))))
+
+    def sample(self, labels: Tensor, seed: int = 0) -> Tensor:
+        """Return one code [B, L] for each label [B]."""
+        codes = torch.empty(len(labels), self.mixtures[0].means_.shape[1])
+        for k in labels.unique().tolist():
+            mixture, mine = self.mixtures[k], labels == k
+            mixture.random_state = 100 * seed + k  # or all classes would be drawn with the same noise
+            drawn = torch.from_numpy(mixture.sample(int(mine.sum()))[0]).float()
+            shuffled = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(seed))  # not part by part
+            codes[mine] = drawn[shuffled]
+        return codes

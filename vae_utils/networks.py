@@ -1,7 +1,8 @@
-"""Encoders and decoders: MLP, convolutional, and residual convolutional. All map x [B, C, H, W] to and from vectors."""
+"""Encoders and decoders: MLP, convolutional (narrow, wide or residual). All map x [B, C, H, W] to and from vectors."""
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -10,7 +11,7 @@ Shape = tuple[int, int, int]
 
 
 def build_encoder(network: str, image_shape: Shape, outputs: int) -> nn.Module:
-    """Return a network [B, C, H, W] -> [B, outputs] of a named kind: "mlp", "conv" or "residual".
+    """Return a network [B, C, H, W] -> [B, outputs] of a named kind: "mlp", "conv", "wide" or "residual".
 
     Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
     """
@@ -18,7 +19,7 @@ def build_encoder(network: str, image_shape: Shape, outputs: int) -> nn.Module:
 
 
 def build_decoder(network: str, image_shape: Shape, inputs: int) -> nn.Module:
-    """Return a network [B, inputs] -> [B, C, H, W] of a named kind: "mlp", "conv" or "residual".
+    """Return a network [B, inputs] -> [B, C, H, W] of a named kind: "mlp", "conv", "wide" or "residual".
 
     Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
     """
@@ -46,24 +47,24 @@ def mlp_decoder(image_shape: Shape, inputs: int) -> nn.Module:
     )
 
 
-def conv_encoder(image_shape: Shape, outputs: int) -> nn.Module:
-    """Return two strided convolutions, 16 and 32 channels, and a hidden layer of 256."""
+def conv_encoder(image_shape: Shape, outputs: int, width: int = 16) -> nn.Module:
+    """Return two strided convolutions of width and 2 width channels (16 and 32), and a hidden layer of 16 width."""
     c, h, w = image_shape
     return nn.Sequential(
-        nn.Conv2d(c, 16, 4, stride=2, padding=1), nn.SiLU(),
-        nn.Conv2d(16, 32, 4, stride=2, padding=1), nn.SiLU(),
-        nn.Flatten(), nn.Linear(32 * (h // 4) * (w // 4), 256), nn.SiLU(), nn.Linear(256, outputs),
+        nn.Conv2d(c, width, 4, stride=2, padding=1), nn.SiLU(),
+        nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), nn.SiLU(),
+        nn.Flatten(), nn.Linear(2 * width * (h // 4) * (w // 4), 16 * width), nn.SiLU(), nn.Linear(16 * width, outputs),
     )  # fmt: skip
 
 
-def conv_decoder(image_shape: Shape, inputs: int) -> nn.Module:
+def conv_decoder(image_shape: Shape, inputs: int, width: int = 16) -> nn.Module:
     """Return the mirror of the convolutional encoder, with transposed convolutions."""
     c, h, w = image_shape
     return nn.Sequential(
-        nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, 32 * (h // 4) * (w // 4)), nn.SiLU(),
-        nn.Unflatten(1, (32, h // 4, w // 4)),
-        nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1), nn.SiLU(),
-        nn.ConvTranspose2d(16, c, 4, stride=2, padding=1),
+        nn.Linear(inputs, 16 * width), nn.SiLU(), nn.Linear(16 * width, 2 * width * (h // 4) * (w // 4)), nn.SiLU(),
+        nn.Unflatten(1, (2 * width, h // 4, w // 4)),
+        nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1), nn.SiLU(),
+        nn.ConvTranspose2d(width, c, 4, stride=2, padding=1),
     )  # fmt: skip
 
 
@@ -105,6 +106,7 @@ def residual_decoder(image_shape: Shape, inputs: int) -> nn.Module:
 NETWORKS: dict[str, tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]] = {
     "mlp": (mlp_encoder, mlp_decoder),
     "conv": (conv_encoder, conv_decoder),
+    "wide": (partial(conv_encoder, width=32), partial(conv_decoder, width=32)),
     "residual": (residual_encoder, residual_decoder),
 }
 

@@ -1,0 +1,11 @@
+"""The models of the series. Each knows its configuration, and the terms of its loss."""
+
+from torch import nn
+
+from vae_utils.models.conditional import CVAE, Completer, ConditionalVAE
+from vae_utils.models.judge import DigitJudge
+from vae_utils.models.vae import VAE, Autoencoder
+
+__all__ = ["CVAE", "KNOWN", "VAE", "Autoencoder", "Completer", "ConditionalVAE", "DigitJudge"]
+
+KNOWN: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (Autoencoder, VAE, CVAE, Completer, DigitJudge)}
