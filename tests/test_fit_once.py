@@ -1,6 +1,8 @@
 """Models that are trained once and kept: what counts as the same training, and what happens when keeping fails."""
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -80,7 +82,21 @@ def test_a_log_directory_does_not_make_another_training(once, tmp_path):
 
 
 def test_the_code_that_counts_is_what_a_training_runs_through():
-    assert set(checkpoints.CODE) == {"data", "losses", "networks", "models", "training"}
+    assert set(checkpoints.CODE) == {"data", "losses", "networks", "training"}
+    assert [path.name for path in checkpoints.code_of("VAE")[len(checkpoints.CODE) :]] == ["vae.py"]
+    assert [path.name for path in checkpoints.code_of("CVAE")[len(checkpoints.CODE) :]] == ["conditional.py", "vae.py"]
+    assert all(path.is_file() for path in checkpoints.code_of("DigitJudge"))
+
+
+def test_a_change_of_another_model_trains_nothing_anew(monkeypatch, tmp_path):
+    before = {kind: checkpoints.kept_path("model", {"class": kind}) for kind in ("VAE", "CVAE", "DigitJudge")}
+    copied = shutil.copytree(Path(checkpoints.__file__).parent, tmp_path / "vae_utils")
+    (copied / "models" / "conditional.py").write_text("changed = True\n")
+    code_of = checkpoints.code_of
+    here, there = str(Path(checkpoints.__file__).parent), str(copied)
+    monkeypatch.setattr(checkpoints, "code_of", lambda kind: [Path(str(p).replace(here, there)) for p in code_of(kind)])
+    changed = {kind for kind, path in before.items() if checkpoints.kept_path("model", {"class": kind}) != path}
+    assert changed == {"CVAE"}
 
 
 def look_once(step, model):

@@ -1,5 +1,6 @@
 """The digit judge: what it says, that it is trained once, and that it knows digits."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -107,3 +108,14 @@ def test_a_judge_in_training_is_put_to_judging(toy):
     model = DigitJudge(image_shape=(1, 8, 8)).train()
     label, confidence = judge.verdicts(model, toy.test[:][0])
     assert not model.training and not confidence.requires_grad and label.shape == (60,)
+
+
+def test_variety_is_the_variance_within_classes_and_not_between_them():
+    images, labels = torch.rand(60, 1, 4, 4), torch.arange(60) % 3
+    by_hand = torch.stack(
+        [images[labels == k].flatten(1).numpy().var(0, ddof=1).sum() * torch.ones(()) for k in range(3)]
+    )
+    assert judge.variety(images, labels) == pytest.approx(by_hand.mean().item(), rel=1e-5)
+    printed = torch.rand(3, 1, 4, 4)[labels]  # one picture for each class, again and again
+    assert judge.variety(printed, labels) == pytest.approx(0, abs=1e-9)
+    assert judge.variety(images[labels > 0], labels[labels > 0]) == pytest.approx(by_hand[1:].mean().item(), rel=1e-5)

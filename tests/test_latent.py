@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-from vae_utils.latent import ClassGaussians, spherical, straight, total_covariance
+from vae_utils.latent import ClassGaussians, ClassMixtures, spherical, straight, total_covariance
 
 angles = st.floats(0.05, math.pi - 0.05)
 
@@ -106,3 +106,32 @@ def test_a_class_with_too_few_images_is_refused(clouds):
     few = torch.cat([torch.nonzero(labels != 1).flatten(), torch.nonzero(labels == 1).flatten()[:3]])
     with pytest.raises(ValueError, match="class 1 has 3 images, too few for 3 dimensions"):
         ClassGaussians.fit(mu[few], logvar[few], labels[few])
+
+
+# ---- mixtures
+
+
+def test_class_mixtures_have_the_moments_of_the_clouds(clouds):
+    mu, logvar, labels = clouds
+    asked = torch.arange(3).repeat(3000)
+    z = ClassMixtures.fit(mu, logvar, labels, parts=2, seed=7).sample(asked)  # the clouds were drawn with seed 0
+    for k in range(3):
+        mean, covariance = total_covariance(mu[labels == k], logvar[labels == k])
+        np.testing.assert_allclose(z[asked == k].mean(0), mean, atol=0.3)
+        np.testing.assert_allclose(torch.cov(z[asked == k].T), covariance, atol=0.4)
+
+
+def test_class_mixtures_find_two_heaps_in_a_class():
+    mu = torch.cat([torch.randn(200, 2) - 6, torch.randn(200, 2) + 6])
+    logvar, labels = torch.full_like(mu, -4.0), torch.arange(400) % 2
+    fitted = ClassMixtures.fit(mu, logvar, labels, parts=2)
+    z = fitted.sample(torch.tensor([0, 1] * 100))
+    assert (z.mean(1).abs() > 3).all(), "one Gaussian would fill the space between the heaps"
+    assert torch.equal(z, fitted.sample(torch.tensor([0, 1] * 100))), "the same seed, the same codes"
+    assert not torch.equal(z, fitted.sample(torch.tensor([0, 1] * 100), seed=1))
+    assert not torch.equal(z[::2], z[1::2]), "each class has noise of its own"
+
+
+def test_too_few_images_for_a_mixture_are_refused(clouds):
+    with pytest.raises(ValueError, match="class 0 has 100 images, too few for 11 Gaussians: ask for less"):
+        ClassMixtures.fit(*clouds, parts=11)

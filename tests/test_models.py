@@ -111,7 +111,7 @@ def test_a_latent_size_must_be_a_positive_whole_number(kind, latent_dim):
 
 @pytest.mark.parametrize("build", [build_encoder, build_decoder])
 def test_networks_refuse_what_they_cannot_be_built_for(build):
-    with pytest.raises(ValueError, match="'resnet'; known: 'mlp', 'conv', 'residual'"):
+    with pytest.raises(ValueError, match="'resnet'; known: 'mlp', 'conv', 'wide', 'residual'"):
         build("resnet", (1, 28, 28), 4)
     with pytest.raises(ValueError, match=r"\(channels, height, width\), not \(28, 28\)"):
         build("mlp", (28, 28), 4)

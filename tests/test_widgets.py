@@ -111,6 +111,28 @@ def test_reset_brings_the_still_back_and_draws_once():
     assert calls[2:] == [(0.5, 1)] and explorer.image.value == explorer.still
 
 
+def test_a_further_button_moves_the_sliders_that_it_names_and_no_others():
+    panel = explore(shade, mean=MEAN, width=WIDTH, buttons={"Again": ["width"], "Both": ["mean", "width"]})
+    assert [button.description for button in panel.row.children] == ["Reset", "Random", "Again", "Both"]
+    again, both = panel.row.children[2:]
+    for _ in range(10):
+        before = panel.values
+        again.click()
+        assert panel.values["mean"] == before["mean"] and panel.values["width"] != before["width"], "always another one"
+        assert panel.image.value == drawn(shade, **panel.values)
+    both.click()
+    assert panel.values["mean"] != before["mean"]
+    twin = explore(curve, mean=MEAN, width=WIDTH, buttons={"Again": ["width"]})
+    twin.row.children[2].click()
+    assert twin.values["width"] != WIDTH.value
+
+
+@pytest.mark.parametrize("names", [["depth"], ["mean", "depth"], [], "mean"])
+def test_a_button_for_what_is_no_slider_is_refused(names):
+    with pytest.raises(ValueError, match="button 'Again' must have a list of sliders among mean, width, not"):
+        explore(shade, mean=MEAN, width=WIDTH, buttons={"Again": names})
+
+
 def test_random_stays_on_the_grid_reaches_its_ends_and_repeats():
     runs = []
     for _ in range(2):

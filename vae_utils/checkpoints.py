@@ -111,12 +111,17 @@ def kept_path(name: str, facts: dict[str, object]) -> Path:
     a training of facts["class"] runs through.
     """
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    family = getattr(models.KNOWN.get(facts.get("class")), "__mro__", ())  # the class, and those it builds on
-    own = sorted({inspect.getsourcefile(kind) for kind in family if kind.__module__.startswith(models.__name__)})
-    for path in [*(Path(__file__).with_name(f"{module}.py") for module in CODE), *map(Path, own)]:
+    for path in code_of(facts.get("class")):
         digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())  # blind to comments and layout
     folder = Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
     return folder / f"{name}-{digest.hexdigest()[:8]}.safetensors"
+
+
+def code_of(kind: str | None) -> list[Path]:
+    """Return the modules that a training of a class runs through: those of all models, its own, those it builds on."""
+    family = getattr(models.KNOWN.get(kind), "__mro__", ())
+    own = {inspect.getsourcefile(base) for base in family if base.__module__.startswith(models.__name__)}
+    return [*(Path(__file__).with_name(f"{module}.py") for module in CODE), *map(Path, sorted(own))]
 
 
 def _config(header: dict[str, str]) -> dict[str, object]:

@@ -61,7 +61,7 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
 
     Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal. For grey pixels and
     a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of black-and-white throws of x.
-    For a conditional model it is log p(x | condition): Sohn, Lee & Yan 2015, equation 13; notebook 06, section 6.3.
+    For a conditional model it is log p(x | condition), as in Sohn, Lee & Yan 2015; notebook 06, sections 6.3 and 6.9.
 
     Shapes: images [B, C, H, W] in [0, 1], labels y [B] for a model that needs them -> [B].
     Raises: ValueError if samples is less than 1.

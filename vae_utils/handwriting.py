@@ -63,6 +63,23 @@ def read_digit(data: bytes | str | Path | Image.Image) -> np.ndarray:
     return _stretched(ink)
 
 
+def shape_of(images: Tensor) -> Tensor:
+    """Return slant, width, height and ink [B, 4] of images, from the moments of their ink; notebook 05, section 5.1.
+
+    With the ink as a mass about its centre: slant is the mixed second moment over the vertical one (columns moved to
+    the right for each row upwards), width and height are standard deviations in pixels, ink is the sum.
+
+    Shapes: images [B, 1, 28, 28] in [0, 1], none empty.
+    """
+    ink, at = images[:, 0], torch.arange(28.0)  # [B, 28, 28]
+    total = ink.sum((1, 2))
+    y = at - (ink.sum(2) @ at / total)[:, None]  # rows and columns, from the centre of mass   [B, 28]
+    x = at - (ink.sum(1) @ at / total)[:, None]
+    yy, xx = ((ink.sum(axis) * part**2).sum(1) / total for axis, part in ((2, y), (1, x)))
+    yx = torch.einsum("bij,bi,bj->b", ink, y, x) / total
+    return torch.stack([-yx / yy, xx.sqrt(), yy.sqrt(), total], 1)
+
+
 def _checked(ink: ArrayLike | Tensor) -> np.ndarray:
     grey = ink.detach().cpu().numpy() if isinstance(ink, Tensor) else np.asarray(ink)
     if grey.ndim != 2 or grey.size == 0:

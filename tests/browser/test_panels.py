@@ -58,6 +58,14 @@ def randomize(panel: Panel) -> None:
     panel.settle()
 
 
+def again(panel: Panel) -> None:
+    before, picture = panel.values, panel.settle()
+    panel.click("Fresh completions")
+    after = panel.wait_for(lambda values: values != before, "Fresh completions was pressed")
+    assert len(before.items() - after.items()) == 1, "of the sliders, only that of the draw moves"
+    assert panel.settle() != picture
+
+
 def upload(panel: Panel) -> None:
     before, source = panel.settle(), panel.source
     picture = Image.new("L", (40, 40), "white")
@@ -84,7 +92,14 @@ def clear(panel: Panel) -> None:
 
 
 # What each button should do, in the order in which they are pressed.
-BUTTONS = {"Random": randomize, "Reset": reset, "Upload a picture": upload, "Clear": clear, "Example": example}
+BUTTONS = {
+    "Random": randomize,
+    "Fresh completions": again,
+    "Reset": reset,
+    "Upload a picture": upload,
+    "Clear": clear,
+    "Example": example,
+}
 
 
 def test_first_the_still_is_shown(each):

@@ -3,9 +3,9 @@
 from torch import nn
 
 from vae_utils.models.conditional import CVAE, Completer, ConditionalVAE
-from vae_utils.models.judge import DigitJudge
+from vae_utils.models.judge import DigitJudge, forgeries
 from vae_utils.models.vae import VAE, Autoencoder
 
-__all__ = ["CVAE", "KNOWN", "VAE", "Autoencoder", "Completer", "ConditionalVAE", "DigitJudge"]
+__all__ = ["CVAE", "KNOWN", "VAE", "Autoencoder", "Completer", "ConditionalVAE", "DigitJudge", "forgeries"]
 
 KNOWN: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (Autoencoder, VAE, CVAE, Completer, DigitJudge)}

@@ -89,7 +89,7 @@ class CVAE(ConditionalVAE):
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What a Completer knows of images before it sees them whole: notebook 06, section 6.6.
+    """What a Completer knows of images before it sees them whole: notebook 06, section 6.8.
 
     seen [B, 1, H, W] is true where a pixel is given; mu and logvar [B, L] are of p(z | the seen pixels), features
     [B, F] what else the decoder is told of them.
@@ -185,7 +185,7 @@ class Completer(ConditionalVAE):
 def quadrants_seen(quadrants: int, height: int, width: int) -> Tensor:
     """Return a mask [H, W], true in the bottom left quadrant (1), the left half (2), all but the bottom right (3).
 
-    The parts of Pyro's tutorial, after Sohn, Lee & Yan 2015, section 5.1.
+    The parts of Pyro's tutorial, after Sohn, Lee & Yan 2015; notebook 06, section 6.9.
 
     Raises: ValueError for another number.
     """

@@ -3,8 +3,9 @@
 import io
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from numbers import Integral
 
@@ -63,7 +64,12 @@ class Explorer(Panel):
     """Hold the sliders of a draw function and its picture, and show them; `explore` makes one."""
 
     def __init__(
-        self, draw: Callable[..., Picture], sliders: dict[str, Slider], scale: int | None, click: Place | None
+        self,
+        draw: Callable[..., Picture],
+        sliders: dict[str, Slider],
+        scale: int | None,
+        click: Place | None,
+        buttons: dict[str, Sequence[str]],
     ) -> None:
         self.specs, self.place = sliders, click
         super().__init__(draw, scale, {name: slider.value for name, slider in sliders.items()})
@@ -72,12 +78,14 @@ class Explorer(Panel):
         letters = max(len(slider.label) for slider in sliders.values())
         width = f"{math.ceil(0.85 * letters + 2)}ch"  # a little more than the longest label takes
         self.sliders = {name: slider.build(width) for name, slider in sliders.items()}
-        self.row = widgets.HBox([widgets.Button(description=text) for text in ("Reset", "Random")])
+        actions = {"Reset": self.reset, "Random": self.randomize}
+        actions |= {text: partial(self.randomize, *names) for text, names in buttons.items()}
+        self.row = widgets.HBox([widgets.Button(description=text) for text in actions])
         self._arrange([*self.sliders.values(), self.row])
 
         for slider in self.sliders.values():
             slider.observe(self._moved, names="value")
-        for button, action in zip(self.row.children, (self.reset, self.randomize), strict=True):
+        for button, action in zip(self.row.children, actions.values(), strict=True):
             button.on_click(lambda _, action=action: action())
 
     def _picture(self, width: int) -> widgets.DOMWidget:
@@ -110,9 +118,15 @@ class Explorer(Panel):
         """Move all sliders back to where they started, and draw once."""
         self.move(**{name: slider.value for name, slider in self.specs.items()})
 
-    def randomize(self) -> None:
-        """Move all sliders to random values, the same series of them in each run, and draw once."""
-        self.move(**{name: slider.pick(self.generator) for name, slider in self.specs.items()})
+    def randomize(self, *names: str) -> None:
+        """Move the sliders of these names, or all, to random values, the same series in each run, and draw once.
+
+        One slider that is named alone moves to another value than it has.
+        """
+        drawn = {name: self.specs[name].pick(self.generator) for name in names or self.specs}
+        while len(names) == 1 and drawn[names[0]] == self.values[names[0]]:
+            drawn = {names[0]: self.specs[names[0]].pick(self.generator)}
+        self.move(**drawn)
 
     def _set(self, values: dict[str, float]) -> None:
         self.moving = True
@@ -132,7 +146,13 @@ class Explorer(Panel):
 
 
 def explore(
-    draw: Callable[..., Picture], /, *, scale: int | None = None, click: Place | None = None, **sliders: Slider
+    draw: Callable[..., Picture],
+    /,
+    *,
+    scale: int | None = None,
+    click: Place | None = None,
+    buttons: dict[str, Sequence[str]] | None = None,
+    **sliders: Slider,
 ) -> Explorer:
     """Return sliders over the picture that draw returns for their values: the last expression of a cell shows them.
 
@@ -142,13 +162,21 @@ def explore(
     click(x, y), if given, says which sliders move where when the reader points at a pixel of the picture, counted from
     its top left corner after the enlargement by scale; None is for a place that means nothing. It needs the anywidget
     package: without it the sliders do the same job.
+    buttons names further buttons, and for each the sliders that it moves to random values: {"Again": ["seed"]}.
     Running a cell again closes the sliders that it made before, of a function and arguments with the same names. (Where
     the front end does not say which cell is running, that holds for the whole notebook.)
 
-    Raises: TypeError if draw cannot be called with these names.
+    Raises: TypeError if draw cannot be called with these names; ValueError if a button names none of the sliders.
     """
     _check_sliders(draw, sliders)
-    return keep(lambda: Explorer(draw, sliders, scale, click), draw, *sliders)
+    _check_buttons(buttons or {}, sliders)
+    return keep(lambda: Explorer(draw, sliders, scale, click, buttons or {}), draw, *sliders)
+
+
+def _check_buttons(buttons: dict[str, Sequence[str]], sliders: dict[str, Slider]) -> None:
+    for text, names in buttons.items():
+        if isinstance(names, str) or not names or not set(names) <= set(sliders):
+            raise ValueError(f"button {text!r} must have a list of sliders among {', '.join(sliders)}, not {names!r}")
 
 
 def _check_sliders(draw: Callable[..., Picture], sliders: dict[str, Slider]) -> None:
