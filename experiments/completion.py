@@ -1,6 +1,6 @@
 """Complete test digits from 1, 2 or 3 quadrants: data/results/completion.csv, the table of notebook 06.
 
-python -m experiments.completion            # about an hour and a half on two cores; finished rows are kept
+python -m experiments.completion            # about an hour and a half on one core; finished rows are kept
 python -m experiments.completion --fresh    # every row anew
 
 latents 0 is the deterministic baseline. Trained on 55,000 images; every 1,000 steps the loss on the other 5,000 of the
