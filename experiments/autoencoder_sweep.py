@@ -11,7 +11,7 @@ from sklearn.decomposition import PCA
 
 from experiments import table
 from vae_utils import evaluation, models, training
-from vae_utils.data import Dataset, load_dataset
+from vae_utils.data import Dataset
 
 SIZES = (2, 4, 8, 16, 20, 32, 64)
 
@@ -19,9 +19,7 @@ SIZES = (2, 4, 8, 16, 20, 32, 64)
 @cache
 def mnist_and_pca() -> tuple[Dataset, PCA]:
     """Return the full MNIST and the first 64 principal components of its training images, once for all rows."""
-    mnist = load_dataset("mnist")
-    if not mnist.is_full:
-        raise SystemExit("this table needs the full MNIST")
+    mnist = table.full_mnist()
     return mnist, PCA(64).fit(mnist.train[:][0].flatten(1).numpy())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from vae_utils.data import Dataset, load_dataset
 from vae_utils.runtime import get_device, project_root
 from vae_utils.sources import write_atomic
 
@@ -34,6 +35,14 @@ def write(name: str, rows: list[Row]) -> None:
     writer.writerows(rows)
     if not write_atomic(path_of(name), text.getvalue().encode()):
         raise OSError(f"cannot write {path_of(name)}")
+
+
+def full_mnist() -> Dataset:
+    """Return the full MNIST, or stop: no table mixes data sets."""
+    dataset = load_dataset("mnist")
+    if not dataset.is_full:
+        raise SystemExit("this table needs the full MNIST")
+    return dataset
 
 
 def made_with() -> Row:

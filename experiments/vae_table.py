@@ -44,10 +44,7 @@ def load(source: str) -> data.Dataset:
     """Return the full data set, or the embedded digits whatever else is at hand."""
     if source == EMBEDDED:
         return data.embedded_digits(Path(tempfile.mkdtemp()))
-    dataset = data.load_dataset("mnist")
-    if not dataset.is_full:
-        raise SystemExit("this table needs the full MNIST")
-    return dataset
+    return table.full_mnist()
 
 
 if __name__ == "__main__":
