@@ -38,7 +38,7 @@ def write(name: str, rows: list[Row]) -> None:
 
 
 def full_mnist() -> Dataset:
-    """Return the full MNIST, or stop: no table mixes data sets."""
+    """Return the full MNIST, or stop: its figures are not to be had from the embedded digits."""
     dataset = load_dataset("mnist")
     if not dataset.is_full:
         raise SystemExit("this table needs the full MNIST")
