@@ -5,6 +5,7 @@ import csv
 import io
 import platform
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -37,6 +38,7 @@ def write(name: str, rows: list[Row]) -> None:
         raise OSError(f"cannot write {path_of(name)}")
 
 
+@cache
 def full_mnist() -> Dataset:
     """Return the full MNIST, or stop: its figures are not to be had from the embedded digits."""
     dataset = load_dataset("mnist")
@@ -56,13 +58,29 @@ def made_with() -> Row:
 
 
 def fill(name: str, wanted: Iterable[Row], measure: Callable[..., Row], description: str | None) -> None:
-    """Measure each wanted row that the table lacks; with --fresh on the command line, every row anew."""
+    """Measure each wanted row that the table lacks; with --fresh on the command line, every row anew.
+
+    With --part K/N only every N-th row from the K-th, so that N processes share the work and write one table.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of an earlier run")
-    rows = [] if parser.parse_args().fresh else read(name)
-    for row in wanted:
-        if any(all(done[key] == str(value) for key, value in row.items()) for done in rows):
+    parser.add_argument("--part", default="1/1", help="the share of this process, as in 1/2 and 2/2")
+    options, wanted = parser.parse_args(), list(wanted)
+    part, parts = map(int, options.part.split("/"))
+    if options.fresh:
+        path_of(name).unlink(missing_ok=True)
+    for row in wanted[part - 1 :: parts]:
+        if _place(row, read(name)) is not None:
             continue
-        rows.append(row | measure(**row) | made_with())
+        measured = row | measure(**row) | made_with()
+        rows = sorted([*read(name), measured], key=lambda done: _place(done, wanted) or 0)  # others may have written
         write(name, rows)
-        print(rows[-1], flush=True)
+        print(measured, flush=True)
+
+
+def _place(row: Row, rows: list[Row]) -> int | None:
+    """Return where a row, or one that it names all of, or is named by, stands among others."""
+    for place, other in enumerate(rows):
+        if all(str(row[key]) == str(other[key]) for key in row.keys() & other.keys()):
+            return place
+    return None

@@ -18,6 +18,7 @@ ORDER = [
     "models",
     "checkpoints",
     "training",
+    "labels",
     "evaluation",
     "latent",
     "judge",

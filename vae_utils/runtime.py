@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+# Gradients that fade below 1e-38 make a CPU crawl: M2 on codes fell from 60 steps a second to 4. They become 0 instead.
+torch.set_flush_denormal(True)
+
 
 def project_root() -> Path:
     """Return the folder that holds vae_utils, data and notebooks."""

@@ -4,8 +4,28 @@ from torch import nn
 
 from vae_utils.models.conditional import CVAE, Completer, ConditionalVAE
 from vae_utils.models.judge import DigitJudge, forgeries
+from vae_utils.models.pose import PoseVAE
+from vae_utils.models.semi_supervised import M2, UNKNOWN, Classifier, CodeM2, LabelledVAE
 from vae_utils.models.vae import VAE, Autoencoder
 
-__all__ = ["CVAE", "KNOWN", "VAE", "Autoencoder", "Completer", "ConditionalVAE", "DigitJudge", "forgeries"]
+__all__ = [
+    "CVAE",
+    "KNOWN",
+    "M2",
+    "UNKNOWN",
+    "VAE",
+    "Autoencoder",
+    "Classifier",
+    "CodeM2",
+    "Completer",
+    "ConditionalVAE",
+    "DigitJudge",
+    "LabelledVAE",
+    "PoseVAE",
+    "forgeries",
+]
 
-KNOWN: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (Autoencoder, VAE, CVAE, Completer, DigitJudge)}
+KNOWN: dict[str, type[nn.Module]] = {
+    kind.__name__: kind
+    for kind in (Autoencoder, VAE, CVAE, Completer, DigitJudge, PoseVAE, Classifier, LabelledVAE, M2, CodeM2)
+}

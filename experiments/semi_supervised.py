@@ -1,0 +1,210 @@
+"""What 100 to 3,000 labels are worth to each method of notebook 07: data/results/semi_supervised.csv.
+
+python -m experiments.semi_supervised            # two hours on one core; finished rows are kept
+python -m experiments.semi_supervised --part 1/2    # one of two processes that share the rows
+python -m experiments.semi_supervised --fresh    # every row anew
+
+One row for each method, number of labels and draw of labels: the error on the 10,000 test images in %, the minutes of
+CPU that this draw took, and those of what all draws share (a VAE that sees no label, a graph). Every method trains on
+the 60,000 training images and the labels of the draw, balanced over the classes. Settings were chosen on training
+images (experiments.m2_ablation).
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+
+import torch
+from scipy import sparse
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from torch import Tensor
+
+from experiments import table
+from vae_utils import evaluation, handwriting, labels, models, training
+from vae_utils.data import Dataset, Split
+from vae_utils.models import pose
+
+DRAWS = {100: 5, 600: 3, 1000: 3, 3000: 3}
+
+
+@dataclass(frozen=True)
+class View:
+    """A data set as a method sees it: training and test split, and the minutes of CPU that made it."""
+
+    train: Split
+    test: Split
+    minutes: float
+
+    def rows(self, split: Split) -> Tensor:
+        """Return the images of a split as rows [N, F]: bytes are scaled to [0, 1]."""
+        rows = split.images.flatten(1)
+        return rows / 255 if rows.dtype == torch.uint8 else rows
+
+
+@cache
+def view(name: str) -> View:
+    """Return the data set seen as "pixels", "upright" by moments, "posed" by a PoseVAE, or a VAE's "codes"."""
+    dataset = table.full_mnist()
+    began = time.process_time()
+    if name == "pixels":
+        return View(dataset.train, dataset.test, 0.0)
+    if name == "upright":
+        return View(upright(dataset.train), upright(dataset.test), _minutes(began))
+    model, minutes = first_model(name, dataset)
+    change = straightened if name == "posed" else codes
+    return View(change(model, dataset.train), change(model, dataset.test), minutes + _minutes(began))
+
+
+def first_model(name: str, dataset: Dataset) -> tuple[models.VAE, float]:
+    """Return the VAE that sees the images and no label, kept once trained, and the minutes of CPU of its training."""
+    torch.manual_seed(0)
+    posed = name == "posed"
+    model = models.PoseVAE(26, "conv") if posed else models.VAE(20, "conv")
+    file, steps = ("pose-26", 1500) if posed else ("vae-20", 2000)
+    history = training.fit_once(file, model, dataset, steps=steps, lr=4e-3, seed=0)
+    return model, history.seconds * torch.get_num_threads() / 60
+
+
+@torch.no_grad()
+def straightened(model: models.PoseVAE, split: Split) -> Split:
+    """Return a split with every pose taken out."""
+    parts = [model.straighten(x.to(evaluation.device_of(model)) / 255).cpu() for x in split.images.split(1000)]
+    return Split((255 * torch.cat(parts)).round().clamp(0, 255).to(torch.uint8), split.labels)
+
+
+def codes(model: models.VAE, split: Split) -> labels.Codes:
+    """Return the clouds of a split."""
+    mu, logvar = evaluation.encode_clouds(model, split)
+    return labels.Codes(mu[:, None, None], split.labels, logvar[:, None, None])
+
+
+def upright(split: Split) -> Split:
+    """Return a split with the slant of the ink's moments taken out and its centre in the middle: no model at all."""
+    parts = []
+    for x in split.images.split(1000):
+        ink, at = x.float() / 255, torch.linspace(-1 + 1 / 28, 1 - 1 / 28, 28)
+        total = ink.sum((1, 2, 3))
+        right, down = (ink.sum((1, axis)) @ at / total for axis in (2, 3))
+        matrix = torch.eye(2, 3).repeat(len(x), 1, 1)
+        matrix[:, 0, 1] = -handwriting.shape_of(ink)[:, 0]
+        matrix[:, :, 2] = torch.stack([right, down], dim=1)
+        parts.append(pose.warp(ink, matrix))
+    return Split((255 * torch.cat(parts)).round().clamp(0, 255).to(torch.uint8), split.labels)
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Features of training and test images, at most 30, the graph over the first, and the minutes of CPU in all."""
+
+    train: Tensor
+    test: Tensor
+    labels: Tensor
+    joined: sparse.csr_array
+    minutes: float
+
+
+@cache
+def graph(name: str) -> Graph:
+    """Return the graph of ten neighbours over a view."""
+    seen, began = view(name), time.process_time()
+    train, test = seen.rows(seen.train), seen.rows(seen.test)
+    if train.shape[1] > 30:
+        components = PCA(30, random_state=0).fit(train.numpy())
+        train, test = (torch.from_numpy(components.transform(part.numpy())).float() for part in (train, test))
+    return Graph(train, test, seen.train.labels, labels.neighbour_graph(train), seen.minutes + _minutes(began))
+
+
+def by_library(classifier: Callable[[], object], seen: View, shown: Tensor, seed: int) -> Tensor:
+    """Fit a classifier of scikit-learn to the labelled examples, and return the class of each test image."""
+    fitted = make_pipeline(StandardScaler(with_std=False), classifier())
+    fitted.fit(seen.rows(seen.train)[shown].numpy(), seen.train.labels[shown].numpy())
+    return torch.from_numpy(fitted.predict(seen.rows(seen.test).numpy()))
+
+
+def by_graph(over: Graph, shown: Tensor, seed: int) -> Tensor:
+    """Spread the labels over a graph, let the ten neighbours of each test image vote, and return its class."""
+    hidden = torch.full_like(over.labels, models.UNKNOWN)
+    hidden[shown] = over.labels[shown]
+    return labels.vote(over.train, labels.spread_labels(over.joined, hidden), over.test).argmax(1)
+
+
+def by_classifier(network: str, moves: float, seen: View, shown: Tensor, seed: int) -> Tensor:
+    """Train M2's classifier on the labelled examples alone, and return the class of each test image."""
+    return called(classifier_on(seen, shown, seed, network, moves), seen.test)
+
+
+def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int) -> Tensor:
+    """Train M2, its classifier first alone on the labelled examples, and return the class of each test image."""
+    shape, on_codes = tuple(seen.train.images.shape[1:]), isinstance(seen.train, labels.Codes)
+    first = classifier_on(seen, shown, seed, "mlp" if on_codes else "conv", moves)
+    model = models.CodeM2(image_shape=shape) if on_codes else models.M2(moves=moves)
+    model.classifier.load_state_dict(first.state_dict())
+    training.fit(model, labels.hide_labels(seen.train, shown, share=0.3), steps=steps, lr=1e-3, seed=seed)
+    return called(model.classifier, seen.test)
+
+
+def classifier_on(seen: View, shown: Tensor, seed: int, network: str, moves: float) -> models.Classifier:
+    """Return a classifier trained on the labelled examples alone."""
+    torch.manual_seed(seed)
+    model = models.Classifier(network, tuple(seen.train.images.shape[1:]), moves=moves)
+    steps = 300 if len(shown) <= 100 else 1000
+    training.fit(model, seen.train.subset(shown), steps=steps, batch_size=min(64, len(shown)), lr=2e-3, seed=seed)
+    return model
+
+
+def called(classifier: models.Classifier, split: Split) -> Tensor:
+    """Return the class that a classifier calls each image, or each mean code."""
+    inputs = split.images if split.images.is_floating_point() else split.images / 255
+    return evaluation.predict(classifier, inputs).argmax(1)
+
+
+def logistic() -> LogisticRegression:
+    """Return a logistic regression that is given time to converge."""
+    return LogisticRegression(max_iter=2000)
+
+
+METHODS: dict[str, tuple[Callable, Callable]] = {  # what all draws share, and what is done for each
+    "nearest neighbour": (partial(view, "pixels"), partial(by_library, partial(KNeighborsClassifier, 1))),
+    "logistic regression": (partial(view, "pixels"), partial(by_library, logistic)),
+    "MLP": (partial(view, "pixels"), partial(by_classifier, "mlp", 0.0)),
+    "CNN": (partial(view, "pixels"), partial(by_classifier, "conv", 0.0)),
+    "CNN, moved copies": (partial(view, "pixels"), partial(by_classifier, "conv", 1.0)),
+    "graph": (partial(graph, "pixels"), by_graph),
+    "graph, upright by moments": (partial(graph, "upright"), by_graph),
+    "M1 + 5 neighbours": (partial(view, "codes"), partial(by_library, partial(KNeighborsClassifier, 5))),
+    "M1 + logistic regression": (partial(view, "codes"), partial(by_library, logistic)),
+    "M1 + SVM": (partial(view, "codes"), partial(by_library, partial(SVC, C=10))),
+    "M1 + graph": (partial(graph, "codes"), by_graph),
+    "M2": (partial(view, "pixels"), partial(by_m2, 0.0, 2500)),
+    "M2, moved copies": (partial(view, "pixels"), partial(by_m2, 1.0, 2500)),
+    "M1 + M2": (partial(view, "codes"), partial(by_m2, 0.0, 6000)),
+    "pose + SVM": (partial(view, "posed"), partial(by_library, partial(SVC, C=10))),
+    "pose + graph": (partial(graph, "posed"), by_graph),
+    "pose + M2": (partial(view, "posed"), partial(by_m2, 1.0, 2000)),
+}
+
+
+def measure(method: str, shown: int, draw: int) -> table.Row:
+    """Run one method on one draw of labels, and compare with the test labels, which nothing before has seen."""
+    mnist = table.full_mnist()
+    prepare, guess = METHODS[method]
+    shared, began = prepare(), time.process_time()
+    guessed = guess(shared, labels.draw_labels(mnist.train.labels, shown, seed=draw), draw)
+    minutes = {"minutes": round(_minutes(began), 2), "shared_minutes": round(shared.minutes, 2)}
+    return {"error": round(100 * (guessed != mnist.test.labels).float().mean().item(), 2)} | minutes
+
+
+def _minutes(began: float) -> float:
+    return (time.process_time() - began) / 60
+
+
+if __name__ == "__main__":
+    runs = [(method, shown, draw) for shown, draws in DRAWS.items() for draw in range(draws) for method in METHODS]
+    columns = ("method", "shown", "draw")
+    table.fill("semi_supervised", (dict(zip(columns, run, strict=True)) for run in runs), measure, __doc__)

@@ -1,0 +1,74 @@
+"""A VAE that draws a digit upright, then leans, turns, stretches and moves it: notebook 07, section 7.4."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vae_utils.models.vae import VAE
+from vae_utils.networks import Shape, build_decoder, build_encoder
+
+POSE = {"turn": 0.15, "lean": 0.25, "width": 0.12, "height": 0.12, "right": 0.06, "down": 0.06}  # what z = 1 does
+EMPTY = -8.0  # the logit of a pixel outside the drawing
+
+
+class PoseVAE(VAE):
+    """A VAE whose first six latent numbers move the paper: what is left to the others is the digit, drawn upright.
+
+    z = (pose [B, 6], content [B, latent_dim - 6]), all of it N(0, I) a priori, so that the ELBO is a VAE's. The decoder
+    draws the content, and an affine map made of the pose (`affine`) puts it into place; the encoder finds the pose
+    first, and looks at the straightened image for the rest. Nothing tells it what upright is: a straight digit
+    costs fewer nats. The design is that of Detlefsen & Hauberg (2019), with a six-number pose.
+    """
+
+    def __init__(self, latent_dim: int = 26, network: str = "conv", image_shape: Shape = (1, 28, 28)) -> None:
+        content = latent_dim - len(POSE)
+        if content < 1:
+            raise ValueError(f"latent_dim must leave something beside the {len(POSE)} of the pose, not {latent_dim}")
+        nn.Module.__init__(self)  # another encoder than a VAE's
+        self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
+        self.poser = build_encoder(network, image_shape, 2 * len(POSE))
+        self.encoder = build_encoder(network, image_shape, 2 * content)
+        self.decoder = build_decoder(network, image_shape, content)
+        with torch.no_grad():  # every image starts with the pose 0, known to about a third
+            self.poser[-1].weight.zero_()
+            self.poser[-1].bias.copy_(torch.tensor([0.0, -2.0]).repeat_interleave(len(POSE)))
+
+    def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return mu and logvar [B, L] of q(z | x): pose first, then content, read from the straightened image."""
+        pose, pose_logvar = self.poser(x).chunk(2, dim=1)
+        mu, logvar = self.encoder(warp(x, affine(pose))).chunk(2, dim=1)
+        return torch.cat([pose, mu], dim=1), torch.cat([pose_logvar, logvar], dim=1)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return x_logits [B, C, H, W] of p(x | z): the upright drawing, moved as the pose says."""
+        pose, content = z.tensor_split([len(POSE)], dim=1)
+        return warp(self.decoder(content) - EMPTY, inverse(affine(pose))) + EMPTY
+
+    def straighten(self, x: Tensor) -> Tensor:
+        """Return images [B, C, H, W] with their pose, as the encoder sees it, taken out."""
+        return warp(x, affine(self.poser(x).chunk(2, dim=1)[0]))
+
+
+def affine(pose: Tensor) -> Tensor:
+    """Return the matrices [B, 2, 3] of poses [B, 6]: from where an upright picture fetches its pixels.
+
+    The numbers are in the order and the units of POSE: radians, a slope, logarithms of scales, and half image widths.
+    With all of them zero nothing moves.
+    """
+    turn, lean, width, height, right, down = (pose * pose.new_tensor(list(POSE.values()))).unbind(dim=1)
+    cos, sin = turn.cos(), turn.sin()
+    across = torch.stack([cos, sin], dim=1) * width.exp()[:, None]
+    along = torch.stack([cos * lean - sin, sin * lean + cos], dim=1) * height.exp()[:, None]
+    return torch.stack([across, along, torch.stack([right, down], dim=1)], dim=2)
+
+
+def inverse(matrix: Tensor) -> Tensor:
+    """Return the affine maps [B, 2, 3] that undo those of matrix [B, 2, 3]."""
+    back = torch.linalg.inv(matrix[:, :, :2])
+    return torch.cat([back, -back @ matrix[:, :, 2:]], dim=2)
+
+
+def warp(x: Tensor, matrix: Tensor) -> Tensor:
+    """Return images [B, C, H, W] fetched through affine maps [B, 2, 3], bilinearly; 0 comes from outside."""
+    grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, align_corners=False)
