@@ -159,6 +159,33 @@ def test_alpha_multiplies_the_cross_entropy_of_labelled_images_in_training_only(
     torch.testing.assert_close(sum(model.terms(x, known)), losses[0])
 
 
+def test_what_is_left_out_pulls_at_nothing():
+    """A class that is skipped must not look free: the classifier's gradient is nearly that of the whole sum."""
+    gradients = []
+    for skip in (0.0, 0.02):
+        model = seeded(lambda skip=skip: M2(3, "mlp", SMALL, classes=4, classifier="mlp", binarise=False, skip=skip))
+        with torch.no_grad():
+            model.classifier.layers[-1].bias.copy_(torch.tensor([4.2, 0.0, 0.0, 0.0]))
+            model.encoder[-1].bias.copy_(torch.tensor([0.0, 0.0, 0.0, -80.0, -80.0, -80.0]))  # no noise in z
+        model.classifier.eval()
+        x = torch.rand(24, *SMALL, generator=torch.Generator().manual_seed(0)).round()
+        sum(model.terms(x, torch.full((24,), UNKNOWN))).mean().backward()
+        gradients.append(model.classifier.layers[-1].bias.grad)
+    whole, part = gradients
+    assert (part - whole).abs().max() < 0.1
+
+
+def test_a_digit_goes_where_its_pose_says():
+    at, x = torch.arange(28.0), blob((13.5, 13.5))
+    for number, expected in {"right": (13.5 + 0.84, 13.5), "down": (13.5, 13.5 + 0.84)}.items():
+        pose = torch.eye(6)[[list(POSE).index(number)]]
+        drawn = warp(x, inverse(affine(pose)))[0, 0]
+        centre = (drawn.sum(0) @ at / drawn.sum()).item(), (drawn.sum(1) @ at / drawn.sum()).item()
+        assert centre == pytest.approx(expected, abs=0.05)
+    leaning = warp(blob((13.5, 6.5)), inverse(affine(torch.eye(6)[[list(POSE).index("lean")]])))[0, 0]
+    assert (leaning.sum(0) @ at / leaning.sum()).item() == pytest.approx(13.5 + 0.25 * 7, abs=0.1)  # the top, right
+
+
 def test_unlikely_classes_are_left_out_in_training_and_hardly_missed():
     model = seeded(lambda: M2(3, "mlp", SMALL, classes=4, classifier="mlp", skip=0.02))
     with torch.no_grad():
@@ -267,7 +294,7 @@ def test_a_pose_is_undone_by_its_inverse():
         ("down", (14, 14), (14, 14 - 0.06 * 14)),
         ("width", (20, 13.5), (13.5 + 6.5 * math.exp(-0.12), 13.5)),
         ("height", (13.5, 20), (13.5, 13.5 + 6.5 * math.exp(-0.12))),
-        ("lean", (13.5, 20), (13.5 - 0.25 * 6.5, 20)),
+        ("lean", (13.5, 20), (13.5 + 0.25 * 6.5, 20)),
         ("turn", (20, 13.5), (13.5 + 6.5 * math.cos(0.15), 13.5 - 6.5 * math.sin(0.15))),
     ],
 )
@@ -335,9 +362,7 @@ def test_no_hidden_label_and_no_test_image_is_touched(method, monkeypatch):
         seen, shown = tiny_view("M1" in method, hidden_to)
         if hidden_to is not None:
             seen.test.images[30:] = 0
-        if prepare.func is experiment.graph:
-            monkeypatch.setattr(experiment, "view", lambda name, seen=seen: seen)
-            seen = experiment.graph.__wrapped__("tiny")
+        seen = experiment.graph_of(seen) if prepare.func is experiment.graph else seen
         guesses.append(guess(seen, shown, 0)[:30])
     assert torch.equal(*guesses)
 

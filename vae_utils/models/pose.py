@@ -21,9 +21,8 @@ class PoseVAE(VAE):
     """
 
     def __init__(self, latent_dim: int = 26, network: str = "conv", image_shape: Shape = (1, 28, 28)) -> None:
+        _check_content(latent_dim)
         content = latent_dim - len(POSE)
-        if content < 1:
-            raise ValueError(f"latent_dim must leave something beside the {len(POSE)} of the pose, not {latent_dim}")
         nn.Module.__init__(self)  # another encoder than a VAE's
         self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
         self.poser = build_encoder(network, image_shape, 2 * len(POSE))
@@ -52,13 +51,13 @@ class PoseVAE(VAE):
 def affine(pose: Tensor) -> Tensor:
     """Return the matrices [B, 2, 3] of poses [B, 6]: from where an upright picture fetches its pixels.
 
-    The numbers are in the order and the units of POSE: radians, a slope, logarithms of scales, and half image widths.
-    With all of them zero nothing moves.
+    The numbers are in the order and the units of POSE: radians clockwise, a slope to the right as of italics,
+    logarithms of scales, and half image widths. With all of them zero nothing moves.
     """
     turn, lean, width, height, right, down = (pose * pose.new_tensor(list(POSE.values()))).unbind(dim=1)
     cos, sin = turn.cos(), turn.sin()
     across = torch.stack([cos, sin], dim=1) * width.exp()[:, None]
-    along = torch.stack([cos * lean - sin, sin * lean + cos], dim=1) * height.exp()[:, None]
+    along = torch.stack([-cos * lean - sin, -sin * lean + cos], dim=1) * height.exp()[:, None]
     return torch.stack([across, along, torch.stack([right, down], dim=1)], dim=2)
 
 
@@ -72,3 +71,11 @@ def warp(x: Tensor, matrix: Tensor) -> Tensor:
     """Return images [B, C, H, W] fetched through affine maps [B, 2, 3], bilinearly; 0 comes from outside."""
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
     return F.grid_sample(x, grid, align_corners=False)
+
+
+def _check_content(latent_dim: int) -> None:
+    if not isinstance(latent_dim, int) or latent_dim <= len(POSE):
+        raise ValueError(
+            f"latent_dim must be a whole number that leaves something beside the {len(POSE)} of the pose, "
+            f"not {latent_dim!r}"
+        )

@@ -97,8 +97,8 @@ class M2(CVAE):
     Where the label is known the loss is the conditional bound, plus log K for the label, plus alpha times the
     classifier's cross-entropy (in training only). Where it is UNKNOWN it is the expectation of that bound under
     q(y | x), all classes summed out, plus KL(q(y | x) || uniform).
-    In training, classes to which q(y | x) gives less than `skip` are left out of the sum, which they hardly change,
-    and pixels are drawn as Bernoulli(x) if binarise is set.
+    In training, the expectation is over the classes to which q(y | x) gives more than `skip`, their shares scaled up to
+    sum to 1 (else what is left out would seem to cost nothing); pixels are drawn as Bernoulli(x) if binarise is set.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class M2(CVAE):
         classifier: str = "conv",
         moves: float = 0.0,
         binarise: bool = True,
-        skip: float = 1e-3,
+        skip: float = 1e-2,
     ) -> None:
         super().__init__(latent_dim, network, image_shape, classes)
         self.config |= {"alpha": alpha, "classifier": classifier, "moves": moves, "binarise": binarise, "skip": skip}
@@ -132,9 +132,10 @@ class M2(CVAE):
         log_q = self.classify(x)
         known = y != UNKNOWN
         weight = torch.where(known[:, None], F.one_hot(y.clamp(min=0), self.config["classes"]), log_q.exp())
-        image, label = (weight > (self.config["skip"] if self.training else 0)).nonzero(as_tuple=True)
+        weight = weight * (weight > (self.config["skip"] if self.training else 0))
+        image, label = weight.nonzero(as_tuple=True)
         recon, kl = super().terms(x[image], label)  # one row for each image and each class it may have
-        share = weight[image, label]
+        share = (weight / weight.sum(dim=1, keepdim=True))[image, label]
         recon, kl = (torch.zeros_like(log_q[:, 0]).index_add(0, image, share * term) for term in (recon, kl))
         kl = kl + torch.where(known, math.log(self.config["classes"]), categorical_kl(log_q))
         if self.training:
@@ -152,7 +153,7 @@ class CodeM2(M2):
         image_shape: Shape = (1, 1, 20),
         classes: int = 10,
         alpha: float = 10.0,
-        skip: float = 1e-3,
+        skip: float = 1e-2,
     ) -> None:
         super().__init__(latent_dim, network, image_shape, classes, alpha, "mlp", binarise=False, skip=skip)
         self.config = {name: self.config[name] for name in ("latent_dim", "network", "image_shape", "classes")}
