@@ -101,7 +101,8 @@ def measure(change: str, draw: int) -> table.Row:
 
 def unbalanced(train: Split, counts: tuple[int, ...], draw: int) -> Tensor:
     """Return the indices of so many examples of each class; the draw also says which class gets how many."""
-    pool, order = labels.draw_labels(train.labels, 10 * max(counts), draw), torch.randperm(10).tolist()
+    pool = labels.draw_labels(train.labels, 10 * max(counts), draw)
+    order = torch.randperm(10, generator=torch.Generator().manual_seed(draw)).tolist()
     classes = train.labels[pool]
     return torch.cat([pool[classes == order[k]][:count] for k, count in enumerate(counts)])
 

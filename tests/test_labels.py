@@ -10,7 +10,7 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.semi_supervised import LabelSpreading
 
 from vae_utils.data import Split
-from vae_utils.labels import Codes, draw_labels, hide_labels, neighbour_graph, spread_labels, vote
+from vae_utils.labels import Codes, draw_labels, hide_labels, nearest, neighbour_graph, spread_labels
 from vae_utils.models import UNKNOWN
 
 LABELS = torch.arange(10).repeat(20)
@@ -166,13 +166,11 @@ def test_an_island_without_a_label_is_undecided():
     assert torch.equal(shares[10:], torch.full((10, 2), 0.5))
 
 
-def test_a_vote_is_the_mean_of_the_neighbours():
-    features, y = blobs()
-    shares = torch.eye(3)[y]
+def test_the_nearest_are_the_nearest():
+    features, _ = blobs()
     queries = 4 * torch.eye(3) + 0.1
-    distance = torch.cdist(queries, features)
-    nearest = distance.topk(7, largest=False).indices
-    torch.testing.assert_close(vote(features, shares, queries, k=7), shares[nearest].mean(1))
+    expected = torch.cdist(queries, features).topk(7, largest=False).indices
+    assert torch.equal(nearest(features, queries, k=7), expected)
 
 
 @pytest.mark.parametrize(
@@ -185,8 +183,8 @@ def test_a_vote_is_the_mean_of_the_neighbours():
         (lambda: spread_labels(neighbour_graph(torch.rand(12, 2), 2), LABELS), "joins 12 examples, the labels are 200"),
         (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS + 1), "from 0 to 9, not from 1 to 10"),
         (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS, classes=11), "no label .* of class 10"),
-        (lambda: vote(torch.rand(20, 2), torch.rand(19, 3), torch.rand(4, 2)), "do not fit"),
-        (lambda: vote(torch.rand(20, 2), torch.rand(20, 3), torch.rand(4, 3)), "do not fit"),
+        (lambda: nearest(torch.rand(20, 2), torch.rand(4, 2), k=21), "k = 21 do not fit"),
+        (lambda: nearest(torch.rand(20, 2), torch.rand(4, 3)), "do not fit"),
     ],
 )
 def test_what_the_graph_refuses(call, complaint):

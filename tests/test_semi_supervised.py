@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.distributions import Independent, Normal
 
+from experiments import m2_settings as settings
 from experiments import semi_supervised as experiment
 from vae_utils import checkpoints, training
 from vae_utils.data import Split
@@ -383,3 +384,15 @@ def test_hidden_images_still_teach():
         training.fit(model, hide_labels(seen.train, shown), steps=3, batch_size=50)
         weights.append(model.classifier.layers[0].weight.detach())
     assert not torch.allclose(*weights)
+
+
+def test_settings_that_change_the_data():
+    y = torch.arange(10).repeat(60)
+    train = Split(torch.zeros(600, 1, 2, 2, dtype=torch.uint8), y)
+    counts = settings.CHANGES["labels unbalanced, 28 of a class to 2"]["counts"]
+    torch.manual_seed(0)
+    chosen = settings.unbalanced(train, counts, draw=0)
+    assert sum(counts) == len(chosen.unique()) == 100
+    assert sorted(torch.bincount(y[chosen]).tolist(), reverse=True) == list(counts)
+    both = settings.joined(train, Split(torch.ones(7, 1, 2, 2, dtype=torch.uint8), torch.arange(7)))
+    assert len(both) == 607 and both.labels[600:].tolist() == 7 * [UNKNOWN] and both.images[600:].all()

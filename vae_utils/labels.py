@@ -131,22 +131,22 @@ def spread_labels(
     return torch.from_numpy(np.where(total > 0, flow / np.maximum(total, 1e-30), 1 / classes).astype(np.float32))
 
 
-def vote(features: Tensor, shares: Tensor, queries: Tensor, k: int = 10) -> Tensor:
-    """Return the mean shares [M, classes] of the k nearest examples of each query: how a graph reads a new image.
+def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
+    """Return the k nearest examples [M, k] of each query: the mean of their shares is how a graph reads a new image.
 
-    Shapes: features [N, F]; shares [N, classes] of `spread_labels`; queries [M, F].
+    Shapes: features [N, F], queries [M, F].
 
-    Raises: ValueError if the features are not two-dimensional and finite, or the sizes do not agree.
+    Raises: ValueError if these are not two-dimensional and finite, with as many columns, or k is not from 1 to N.
     """
     _check_features(features)
     _check_features(queries)
-    if len(shares) != len(features) or queries.shape[1] != features.shape[1]:
+    if queries.shape[1] != features.shape[1] or not 1 <= k <= len(features):
         raise ValueError(
-            f"features {list(features.shape)}, shares {list(shares.shape)} and queries {list(queries.shape)} do not "
-            "fit: one row of shares for each row of features, queries with as many columns as features"
+            f"features {list(features.shape)}, queries {list(queries.shape)} and k = {k} do not fit: queries must have "
+            "as many columns as features, and k must be at least 1 and at most the number of features' rows"
         )
     near = NearestNeighbors(n_neighbors=k, n_jobs=-1).fit(features.numpy()).kneighbors(queries.numpy())[1]
-    return shares[torch.from_numpy(near)].mean(dim=1)
+    return torch.from_numpy(near)
 
 
 def _check_integers(values: Tensor, name: str) -> None:
