@@ -24,20 +24,20 @@ ARGUMENTS = ("alpha", "latent_dim", "classifier", "moves", "binarise")
 CHANGES: dict[str, dict[str, object]] = {
     "as in the other rows": {},
     "alpha 0.1": {"alpha": 0.1},
-    "alpha 1": {"alpha": 1.0},
     "alpha 100": {"alpha": 100.0},
     "alpha 10,000": {"alpha": 10_000.0},
     "labelled 3% of a batch": {"share": 0.03},
-    "grey pixels": {"binarise": False},
-    "50 latents": {"latent_dim": 50},
-    "classifier untrained at first": {"cold": True},
-    "classifier an MLP": {"classifier": "mlp"},
     "classifier sees moved copies": {"moves": 1.0},
-    "4,000 steps": {"steps": 4000},
-    "weights averaged": {"averaged": True},
+    "classifier an MLP": {"classifier": "mlp"},
+    "classifier untrained at first": {"cold": True},
     "labels spread at first": {"spread": True},
     "labels unbalanced, 28 of a class to 2": {"counts": (28, 20, 14, 10, 8, 6, 5, 4, 3, 2)},
     "20,000 images of clothes among the digits": {"strangers": 20_000},
+    "grey pixels": {"binarise": False},
+    "50 latents": {"latent_dim": 50},
+    "weights averaged": {"averaged": True},
+    "alpha 1": {"alpha": 1.0},
+    "4,000 steps": {"steps": 4000},
 }
 
 
