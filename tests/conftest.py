@@ -26,10 +26,12 @@ torch.set_num_threads(1)  # enough for small networks, and parallel workers with
 
 @pytest.fixture(autouse=True)
 def environment(monkeypatch, tmp_path):
-    """No progress bar, the CPU, nothing kept in the project, and no proxy before the local server."""
+    """No progress bar, the CPU, nothing kept in the project, no proxy before the local server; small numbers stay."""
     values = {"VAE_PROGRESS": "0", "VAE_DEVICE": "cpu", "VAE_TRAINED": str(tmp_path / "trained")}
     for name, value in (values | {"no_proxy": "127.0.0.1", "NO_PROXY": "127.0.0.1"}).items():
         monkeypatch.setenv(name, value)
+    yield
+    torch.set_flush_denormal(False)  # hypothesis wants its small numbers
 
 
 @pytest.fixture

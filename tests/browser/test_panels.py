@@ -132,7 +132,7 @@ def test_a_slider_obeys_the_mouse(each):
         label = panel.labels[0]
         panel.press(label, "Home")
         before, picture = panel.values[label], panel.settle()
-        panel.drag(label, pixels=60)
+        panel.drag(label, pixels=100)  # more than half a step of a slider that has three
         assert panel.values[label] != before and panel.settle() != picture
 
 
