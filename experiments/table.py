@@ -66,7 +66,7 @@ def fill(name: str, wanted: Iterable[Row], measure: Callable[..., Row], descript
     parser.add_argument("--fresh", action="store_true", help="forget the rows of an earlier run")
     parser.add_argument("--part", default="1/1", help="the share of this process, as in 1/2 and 2/2")
     options, wanted = parser.parse_args(), list(wanted)
-    torch.set_flush_denormal(True)  # as runtime.start does for a notebook
+    torch.set_flush_denormal(True)  # a CPU crawls over gradients that have faded to less than 1e-38
     part, parts = map(int, options.part.split("/"))
     if options.fresh:
         path_of(name).unlink(missing_ok=True)

@@ -396,3 +396,10 @@ def test_settings_that_change_the_data():
     assert sorted(torch.bincount(y[chosen]).tolist(), reverse=True) == list(counts)
     both = settings.joined(train, Split(torch.ones(7, 1, 2, 2, dtype=torch.uint8), torch.arange(7)))
     assert len(both) == 607 and both.labels[600:].tolist() == 7 * [UNKNOWN] and both.images[600:].all()
+
+
+def test_m2_on_codes_does_not_crawl():
+    tiny = torch.tensor([1e-38])
+    assert (tiny * 0.1).item() > 0
+    NEW["CodeM2"]()
+    assert (tiny * 0.1).item() == 0
