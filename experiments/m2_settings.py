@@ -1,6 +1,6 @@
 """What matters to M2 with 100 labels: data/results/m2_settings.csv, the settings of notebook 07.
 
-python -m experiments.m2_settings            # an hour on one core; finished rows are kept
+python -m experiments.m2_settings            # half an hour on one core; finished rows are kept
 python -m experiments.m2_settings --fresh    # every row anew
 
 One setting at a time is changed. error: in % on 5,000 training images whose labels serve for this choice alone; the
