@@ -31,7 +31,13 @@ from vae_utils.data import Dataset, Split
 from vae_utils.models import pose
 
 DRAWS = {100: 5, 600: 3, 1000: 3, 3000: 3}
-AT_100 = ("M2, moved copies",)  # four minutes each
+AT_100 = {
+    "CNN, 2,800 steps",
+    "CNN, moved copies, 2,800 steps",
+    "M2, moved copies",
+    "pose + graph, then CNN",
+    "pose + graph, then M2",
+}
 
 
 @dataclass(frozen=True)
@@ -101,29 +107,34 @@ def upright(split: Split) -> Split:
 
 @dataclass(frozen=True)
 class Graph:
-    """The graph over training images, the ten nearest of each test image, the labels, and the minutes of CPU in all."""
+    """The graph over training images, the ten nearest of each test image, the images as written, and CPU minutes."""
 
     joined: sparse.csr_array
     near: Tensor
-    labels: Tensor
+    written: View
     minutes: float
+
+    def spread(self, shown: Tensor) -> Tensor:
+        """Return how much of each training image each class has when the shown labels spread."""
+        told = labels.hide_labels(self.written.train, shown).labels
+        return labels.spread_labels(self.joined, told)
 
 
 @cache
 def graph(name: str) -> Graph:
     """Return the graph of ten neighbours over a view that has a name."""
-    return graph_of(view(name))
+    return graph_of(view(name), view("pixels"))
 
 
-def graph_of(seen: View) -> Graph:
-    """Return the graph of ten neighbours over a view, in at most 30 principal components."""
+def graph_of(seen: View, written: View) -> Graph:
+    """Return the graph of ten neighbours over a view of written images, in at most 30 principal components."""
     began = time.process_time()
     train, test = seen.rows(seen.train), seen.rows(seen.test)
     if train.shape[1] > 30:
         components = PCA(30, random_state=0).fit(train.numpy())
         train, test = (torch.from_numpy(components.transform(part.numpy())).float() for part in (train, test))
     joined, near = labels.neighbour_graph(train), labels.nearest(train, test)
-    return Graph(joined, near, seen.train.labels, seen.minutes + _minutes(began))
+    return Graph(joined, near, written, seen.minutes + _minutes(began))
 
 
 def by_library(classifier: Callable[[], object], seen: View, shown: Tensor, seed: int) -> Tensor:
@@ -135,14 +146,28 @@ def by_library(classifier: Callable[[], object], seen: View, shown: Tensor, seed
 
 def by_graph(over: Graph, shown: Tensor, seed: int) -> Tensor:
     """Spread the labels over a graph, let the ten neighbours of each test image vote, and return its class."""
-    hidden = torch.full_like(over.labels, models.UNKNOWN)
-    hidden[shown] = over.labels[shown]
-    return labels.spread_labels(over.joined, hidden)[over.near].mean(dim=1).argmax(1)
+    return over.spread(shown)[over.near].mean(dim=1).argmax(1)
 
 
-def by_classifier(network: str, moves: float, seen: View, shown: Tensor, seed: int) -> Tensor:
+def by_taught(generative: bool, over: Graph, shown: Tensor, seed: int) -> Tensor:
+    """Take the surest labels of a graph for known, train M2 or only a classifier on the images, and return classes."""
+    train, told = over.written.train, surest(over.spread(shown))
+    torch.manual_seed(seed)
+    model = models.M2(20, "conv", moves=1.0, binarise=False) if generative else models.Classifier("conv", moves=1.0)
+    split = Split(train.images, told) if generative else Split(train.images, told).subset(told != models.UNKNOWN)
+    training.fit(model, split, steps=700, lr=4e-3, seed=seed)
+    return called(model.classifier if generative else model, over.written.test)
+
+
+def surest(shares: Tensor) -> Tensor:
+    """Return the label of each of the surest 80%, and UNKNOWN for the others."""
+    sure, label = shares.max(1)
+    return torch.where(sure >= sure.quantile(0.2), label, models.UNKNOWN)
+
+
+def by_classifier(network: str, moves: float, steps: int | None, seen: View, shown: Tensor, seed: int) -> Tensor:
     """Train M2's classifier on the labelled examples alone, and return the class of each test image."""
-    return called(classifier_on(seen, shown, seed, network, moves), seen.test)
+    return called(classifier_on(seen, shown, seed, network, moves, steps), seen.test)
 
 
 def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int) -> Tensor:
@@ -156,11 +181,13 @@ def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int) -> Ten
     return called(model.classifier, seen.test)
 
 
-def classifier_on(seen: View, shown: Tensor, seed: int, network: str, moves: float) -> models.Classifier:
-    """Return a classifier trained on the labelled examples alone."""
+def classifier_on(
+    seen: View, shown: Tensor, seed: int, network: str, moves: float, steps: int | None = None
+) -> models.Classifier:
+    """Return a classifier trained on the labelled examples alone; 300 steps on up to 100 of them, 1,000 on more."""
     torch.manual_seed(seed)
     model = models.Classifier(network, tuple(seen.train.images.shape[1:]), moves=moves)
-    steps = 300 if len(shown) <= 100 else 1000
+    steps = steps or (300 if len(shown) <= 100 else 1000)
     training.fit(model, seen.train.subset(shown), steps=steps, batch_size=min(64, len(shown)), lr=2e-3, seed=seed)
     return model
 
@@ -179,9 +206,11 @@ def logistic() -> LogisticRegression:
 METHODS: dict[str, tuple[Callable, Callable]] = {  # what all draws share, and what is done for each
     "nearest neighbour": (partial(view, "pixels"), partial(by_library, partial(KNeighborsClassifier, 1))),
     "logistic regression": (partial(view, "pixels"), partial(by_library, logistic)),
-    "MLP": (partial(view, "pixels"), partial(by_classifier, "mlp", 0.0)),
-    "CNN": (partial(view, "pixels"), partial(by_classifier, "conv", 0.0)),
-    "CNN, moved copies": (partial(view, "pixels"), partial(by_classifier, "conv", 1.0)),
+    "MLP": (partial(view, "pixels"), partial(by_classifier, "mlp", 0.0, None)),
+    "CNN": (partial(view, "pixels"), partial(by_classifier, "conv", 0.0, None)),
+    "CNN, 2,800 steps": (partial(view, "pixels"), partial(by_classifier, "conv", 0.0, 2800)),
+    "CNN, moved copies": (partial(view, "pixels"), partial(by_classifier, "conv", 1.0, None)),
+    "CNN, moved copies, 2,800 steps": (partial(view, "pixels"), partial(by_classifier, "conv", 1.0, 2800)),
     "graph": (partial(graph, "pixels"), by_graph),
     "graph, upright by moments": (partial(graph, "upright"), by_graph),
     "M1 + 5 neighbours": (partial(view, "codes"), partial(by_library, partial(KNeighborsClassifier, 5))),
@@ -193,6 +222,8 @@ METHODS: dict[str, tuple[Callable, Callable]] = {  # what all draws share, and w
     "M1 + M2": (partial(view, "codes"), partial(by_m2, 0.0, 6000)),
     "pose + SVM": (partial(view, "posed"), partial(by_library, partial(SVC, C=10))),
     "pose + graph": (partial(graph, "posed"), by_graph),
+    "pose + graph, then CNN": (partial(graph, "posed"), partial(by_taught, False)),
+    "pose + graph, then M2": (partial(graph, "posed"), partial(by_taught, True)),
     "pose + M2": (partial(view, "posed"), partial(by_m2, 1.0, 2000)),
 }
 

@@ -10,7 +10,15 @@ from sklearn.neighbors import kneighbors_graph
 from sklearn.semi_supervised import LabelSpreading
 
 from vae_utils.data import Split
-from vae_utils.labels import Codes, draw_labels, hide_labels, nearest, neighbour_graph, spread_labels
+from vae_utils.labels import (
+    Codes,
+    draw_labels,
+    draw_unbalanced,
+    hide_labels,
+    nearest,
+    neighbour_graph,
+    spread_labels,
+)
 from vae_utils.models import UNKNOWN
 
 LABELS = torch.arange(10).repeat(20)
@@ -61,6 +69,32 @@ def test_a_draw_that_cannot_be(labels, n, complaint):
 def test_unknown_labels_are_never_drawn():
     labels = torch.where(torch.arange(200) < 100, LABELS, UNKNOWN)
     assert (labels[draw_labels(labels, 100, seed=0)] != UNKNOWN).all()
+
+
+COUNTS = (20, 14, 10, 8, 6, 5, 4, 3, 2, 1)
+
+
+def test_an_unbalanced_draw_has_the_counts_and_the_draw_says_which_class_gets_which():
+    draws = [draw_unbalanced(LABELS, COUNTS, seed=seed) for seed in (3, 4)]
+    for shown in draws:
+        assert len(shown) == len(shown.unique()) == sum(COUNTS)
+        assert sorted(torch.bincount(LABELS[shown]).tolist(), reverse=True) == list(COUNTS)
+    assert not torch.equal(*(torch.bincount(LABELS[shown]) for shown in draws))
+    assert torch.equal(draws[0], draw_unbalanced(LABELS, COUNTS, seed=3))
+
+
+@pytest.mark.parametrize(
+    ("counts", "complaint"),
+    [
+        (COUNTS[:9], r"counts must be 10 positive numbers, one for each class, not \[20, 14"),
+        ((*COUNTS[:9], 0), "counts must be 10 positive numbers"),
+        ((), r"not \[\]"),
+        ((21, *COUNTS[1:]), "class 0 has 20 examples, fewer than the 21 asked for"),
+    ],
+)
+def test_an_unbalanced_draw_that_cannot_be(counts, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        draw_unbalanced(LABELS, counts, seed=0)
 
 
 # ---- hiding

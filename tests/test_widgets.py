@@ -127,6 +127,14 @@ def test_a_further_button_moves_the_sliders_that_it_names_and_no_others():
     assert twin.values["width"] != WIDTH.value
 
 
+def test_random_never_leaves_everything_where_it_is():
+    panel = explore(curve, mean=Slider("mean", 0, 1, 1, 0), width=Slider("width", 1, 2, 1, 1))
+    for _ in range(30):  # each would stand still once in four times
+        before = panel.values
+        panel.row.children[1].click()
+        assert panel.values != before and panel.image.value == drawn(curve, **panel.values)
+
+
 @pytest.mark.parametrize("names", [["depth"], ["mean", "depth"], [], "mean"])
 def test_a_button_for_what_is_no_slider_is_refused(names):
     with pytest.raises(ValueError, match="button 'Again' must have a list of sliders among mean, width, not"):

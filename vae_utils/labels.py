@@ -1,5 +1,6 @@
 """A few labels among many images: choose them, hide the others, spread them over a graph of neighbours; notebook 07."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +58,24 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
         chosen.append(members[torch.randperm(len(members), generator=generator)[: n // len(classes)]])
     together = torch.cat(chosen)
     return together[torch.randperm(n, generator=generator)]
+
+
+def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
+    """Return the indices of random examples: counts[0] of some class, counts[1] of another, and so on.
+
+    Which class gets how many is drawn as well. Shapes: labels int64 [N], the result int64 [sum of counts].
+
+    Raises: ValueError if there is not one positive count for each class, or if a class has fewer examples than the
+    highest count.
+    """
+    _check_integers(labels, "labels")
+    classes = [label for label in labels.unique().tolist() if label != UNKNOWN]
+    if len(counts) != len(classes) or min(counts) < 1:
+        raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
+    pool = draw_labels(labels, len(classes) * max(counts), seed)
+    order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
+    chosen = (pool[labels[pool] == classes[k]][:count] for k, count in zip(order, counts, strict=True))
+    return torch.cat(list(chosen))
 
 
 def hide_labels(split: Split, shown: Tensor, share: float | None = None, classes: int = 10) -> Split:

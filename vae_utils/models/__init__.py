@@ -5,7 +5,7 @@ from torch import nn
 from vae_utils.models.conditional import CVAE, Completer, ConditionalVAE
 from vae_utils.models.judge import DigitJudge, forgeries
 from vae_utils.models.pose import PoseVAE
-from vae_utils.models.semi_supervised import M2, UNKNOWN, Classifier, CodeM2, LabelledVAE
+from vae_utils.models.semi_supervised import M2, UNKNOWN, Classifier, CodeM2, LabelledVAE, class_costs
 from vae_utils.models.vae import VAE, Autoencoder
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "DigitJudge",
     "LabelledVAE",
     "PoseVAE",
+    "class_costs",
     "forgeries",
 ]
 

@@ -16,8 +16,8 @@ class PoseVAE(VAE):
 
     z = (pose [B, 6], content [B, latent_dim - 6]), all of it N(0, I) a priori, so that the ELBO is a VAE's. The decoder
     draws the content, and an affine map made of the pose (`affine`) puts it into place; the encoder finds the pose
-    first, and looks at the straightened image for the rest. Nothing tells it what upright is: a straight digit
-    costs fewer nats. The design is that of Detlefsen & Hauberg (2019), with a six-number pose.
+    first, and looks at the straightened image for the rest. Nothing tells it what upright is: it settles on one
+    pose for all digits. The design is that of Detlefsen & Hauberg (2019), with a six-number pose.
     """
 
     def __init__(self, latent_dim: int = 26, network: str = "conv", image_shape: Shape = (1, 28, 28)) -> None:

@@ -98,7 +98,9 @@ class M2(CVAE):
     classifier's cross-entropy (in training only). Where it is UNKNOWN it is the expectation of that bound under
     q(y | x), all classes summed out, plus KL(q(y | x) || uniform).
     In training, the expectation is over the classes to which q(y | x) gives more than `skip`, their shares scaled up to
-    sum to 1 (else what is left out would seem to cost nothing); pixels are drawn as Bernoulli(x) if binarise is set.
+    sum to 1 (else what is left out would seem to cost nothing). KL(q || uniform) stays that of the whole q, so that the
+    loss can lie below the bound, by up to half a nat with ten classes and skip = 0.01. Pixels, for the classifier too,
+    are drawn as Bernoulli(x) if binarise is set.
     """
 
     def __init__(
@@ -146,8 +148,8 @@ class M2(CVAE):
 class CodeM2(M2):
     """M2 on the codes of another VAE, the M2 of "M1+M2": x is a code [B, 1, 1, F], p(x | y, z) a diagonal Gaussian.
 
-    To make one sets torch.set_flush_denormal(True): its gradients fade to numbers below 1e-38, over which a CPU crawls
-    (60 steps a second fell to 4).
+    Its gradients fade to numbers below 1e-38, over which a CPU crawls (60 steps a second fell to 4): call
+    torch.set_flush_denormal(True) before training.
     """
 
     def __init__(
@@ -160,7 +162,6 @@ class CodeM2(M2):
         skip: float = 1e-2,
     ) -> None:
         super().__init__(latent_dim, network, image_shape, classes, alpha, "mlp", binarise=False, skip=skip)
-        torch.set_flush_denormal(True)
         self.config = {name: self.config[name] for name in ("latent_dim", "network", "image_shape", "classes")}
         self.config |= {"alpha": alpha, "skip": skip}
         self.decoder = build_decoder(network, (2, *image_shape[1:]), latent_dim + classes)
@@ -169,6 +170,24 @@ class CodeM2(M2):
         """Return -log p(x | y, z) [B] in nats; x_logits [B, 2, 1, F] are the means and the log-variances."""
         mean, logvar = x_logits.chunk(2, dim=1)
         return -gaussian_log_density(x.flatten(1), mean.flatten(1), logvar.flatten(1))
+
+
+@torch.no_grad()
+def class_costs(model: CVAE, x: Tensor, draws: int = 8) -> Tensor:
+    """Return what images cost as members of each class: L(x, y) [B, classes] in nats, log K included.
+
+    Kingma et al. (2014), eq. 6, its expectation a mean over draws of z, with the same noise for every class. Bayes'
+    rule with these costs, softmax(-L), is what q(y | x) should be (notebook 07, section 7.5).
+    """
+    model.eval()
+    noise, classes = torch.randn(draws, len(x), model.config["latent_dim"], device=x.device), model.config["classes"]
+    costs = []
+    for label in range(classes):
+        y = torch.full((len(x),), label, device=x.device)
+        mu, logvar = model.encode(x, y)
+        drawn = [model.nll(model.decode(mu + (logvar / 2).exp() * eps, y), x) for eps in noise]
+        costs.append(torch.stack(drawn).mean(0) + gaussian_kl(mu, logvar) + math.log(classes))
+    return torch.stack(costs, dim=1)
 
 
 def _check_known(y: Tensor | None, x: Tensor, classes: int) -> None:

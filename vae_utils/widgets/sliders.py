@@ -121,11 +121,11 @@ class Explorer(Panel):
     def randomize(self, *names: str) -> None:
         """Move the sliders of these names, or all, to random values, the same series in each run, and draw once.
 
-        One slider that is named alone moves to another value than it has.
+        They never all stay where they are: a button that seems to do nothing looks broken.
         """
-        drawn = {name: self.specs[name].pick(self.generator) for name in names or self.specs}
-        while len(names) == 1 and drawn[names[0]] == self.values[names[0]]:
-            drawn = {names[0]: self.specs[names[0]].pick(self.generator)}
+        drawn = {}
+        while drawn.items() <= self.values.items():
+            drawn = {name: self.specs[name].pick(self.generator) for name in names or self.specs}
         self.move(**drawn)
 
     def _set(self, values: dict[str, float]) -> None:
