@@ -1,6 +1,6 @@
 """What matters to M2 with 100 labels: data/results/m2_settings.csv, the settings of notebook 07.
 
-python -m experiments.m2_settings            # an hour and a half on one core; finished rows are kept
+python -m experiments.m2_settings            # 50 minutes on one core; finished rows are kept
 python -m experiments.m2_settings --part 1/2    # one of two processes that share the rows
 python -m experiments.m2_settings --fresh    # every row anew
 
@@ -136,5 +136,5 @@ def apart(model: models.M2, classifier: models.Classifier, judged: Split) -> flo
 
 
 if __name__ == "__main__":
-    wanted = ({"change": change, "draw": draw} for draw in range(3) for change in CHANGES)
+    wanted = ({"change": change, "draw": draw} for draw in range(2) for change in CHANGES)
     table.fill("m2_settings", wanted, measure, __doc__)

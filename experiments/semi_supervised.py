@@ -1,6 +1,6 @@
 """What 100 to 3,000 labels are worth to each method of notebook 07: data/results/semi_supervised.csv.
 
-python -m experiments.semi_supervised            # two hours on one core; finished rows are kept
+python -m experiments.semi_supervised            # two and a half hours on one core; finished rows are kept
 python -m experiments.semi_supervised --part 1/2    # one of two processes that share the rows
 python -m experiments.semi_supervised --fresh    # every row anew
 
@@ -34,6 +34,7 @@ DRAWS = {100: 5, 600: 3, 1000: 3, 3000: 3}
 AT_100 = {
     "CNN, 2,800 steps",
     "CNN, moved copies, 2,800 steps",
+    "M2, longer",
     "M2, moved copies",
     "pose + graph, then CNN",
     "pose + graph, then M2",
@@ -170,11 +171,11 @@ def by_classifier(network: str, moves: float, steps: int | None, seen: View, sho
     return called(classifier_on(seen, shown, seed, network, moves, steps), seen.test)
 
 
-def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int) -> Tensor:
+def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int, **settings: float) -> Tensor:
     """Train M2, its classifier first alone on the labelled examples, and return the class of each test image."""
     shape, on_codes = tuple(seen.train.images.shape[1:]), isinstance(seen.train, labels.Codes)
     first = classifier_on(seen, shown, seed, "mlp" if on_codes else "conv", moves)
-    model = models.CodeM2(image_shape=shape) if on_codes else models.M2(moves=moves)
+    model = models.CodeM2(image_shape=shape) if on_codes else models.M2(moves=moves, **settings)
     model.classifier.load_state_dict(first.state_dict())
     steps = steps if len(shown) <= 100 else steps * 6 // 10  # with more labels there is less to be found out
     training.fit(model, labels.hide_labels(seen.train, shown, share=0.3), steps=steps, lr=1e-3, seed=seed)
@@ -218,6 +219,7 @@ METHODS: dict[str, tuple[Callable, Callable]] = {  # what all draws share, and w
     "M1 + SVM": (partial(view, "codes"), partial(by_library, partial(SVC, C=10))),
     "M1 + graph": (partial(graph, "codes"), by_graph),
     "M2": (partial(view, "pixels"), partial(by_m2, 0.0, 2500)),
+    "M2, longer": (partial(view, "pixels"), partial(by_m2, 0.0, 5000, latent_dim=50, alpha=100.0)),
     "M2, moved copies": (partial(view, "pixels"), partial(by_m2, 1.0, 2500)),
     "M1 + M2": (partial(view, "codes"), partial(by_m2, 0.0, 6000)),
     "pose + SVM": (partial(view, "posed"), partial(by_library, partial(SVC, C=10))),
