@@ -4,6 +4,7 @@
 # PYTHON=... and TORCH_INDEX=... steer the set-up: see tools/setup.sh
 
 RUN := .venv/bin/python -m
+HALF := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))) # of the cores: two notebooks run side by side
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-browser test-colab run notebooks lint address clean
 
@@ -14,7 +15,7 @@ lab: .venv/.ok ## open the notebooks in JupyterLab
 	@$(RUN) jupyterlab --LabApp.default_url=/lab/tree/notebooks $(ARGS)
 
 test: .venv/.ok ## run the unit tests, the checks of form, and every notebook against its stored outputs
-	@$(RUN) pytest --nbval $(ARGS)
+	@OMP_NUM_THREADS=$(HALF) $(RUN) pytest --nbval -n 2 --dist loadfile $(ARGS)
 
 test-browser: .venv/.ok ## press every slider and button of every notebook in a real JupyterLab; needs Chromium or Chrome
 	@$(RUN) pytest tests/browser $(ARGS)
