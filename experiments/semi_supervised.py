@@ -175,7 +175,7 @@ def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int, **sett
     """Train M2, its classifier first alone on the labelled examples, and return the class of each test image."""
     shape, on_codes = tuple(seen.train.images.shape[1:]), isinstance(seen.train, labels.Codes)
     first = classifier_on(seen, shown, seed, "mlp" if on_codes else "conv", moves)
-    model = models.CodeM2(image_shape=shape) if on_codes else models.M2(moves=moves, **settings)
+    model = models.CodeM2(image_shape=shape, **settings) if on_codes else models.M2(moves=moves, **settings)
     model.classifier.load_state_dict(first.state_dict())
     steps = steps if len(shown) <= 100 else steps * 6 // 10  # with more labels there is less to be found out
     training.fit(model, labels.hide_labels(seen.train, shown, share=0.3), steps=steps, lr=1e-3, seed=seed)

@@ -42,8 +42,7 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
 
     Raises: ValueError if n is not a positive multiple of the number of classes, or a class has too few examples.
     """
-    _check_integers(labels, "labels")
-    classes = [label for label in labels.unique().tolist() if label != UNKNOWN]
+    classes = _classes_in(labels)
     if n < 1 or n % len(classes):
         above = max(1, -(-n // len(classes))) * len(classes)
         raise ValueError(f"n = {n} labels cannot be shared evenly by {len(classes)} classes: ask for {above}")
@@ -68,8 +67,7 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
     Raises: ValueError if there is not one positive count for each class, or if a class has fewer examples than the
     highest count.
     """
-    _check_integers(labels, "labels")
-    classes = [label for label in labels.unique().tolist() if label != UNKNOWN]
+    classes = _classes_in(labels)
     if len(counts) != len(classes) or min(counts) < 1:
         raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
     pool = draw_labels(labels, len(classes) * max(counts), seed)
@@ -166,6 +164,11 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
         )
     near = NearestNeighbors(n_neighbors=k, n_jobs=-1).fit(features.numpy()).kneighbors(queries.numpy())[1]
     return torch.from_numpy(near)
+
+
+def _classes_in(labels: Tensor) -> list[int]:
+    _check_integers(labels, "labels")
+    return [label for label in labels.unique().tolist() if label != UNKNOWN]
 
 
 def _check_integers(values: Tensor, name: str) -> None:
