@@ -9,6 +9,8 @@ import pytest
 from tools.files import ROOT
 
 ORDER = [
+    "inputs",
+    "fingerprints",
     "runtime",
     "sources",
     "data",
@@ -18,6 +20,7 @@ ORDER = [
     "models",
     "checkpoints",
     "training",
+    "keeping",
     "labels",
     "evaluation",
     "latent",
