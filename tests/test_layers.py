@@ -10,6 +10,7 @@ from tools.files import ROOT
 
 ORDER = [
     "inputs",
+    "labels",
     "fingerprints",
     "runtime",
     "sources",
@@ -19,9 +20,10 @@ ORDER = [
     "networks",
     "models",
     "checkpoints",
+    "history",
+    "resuming",
     "training",
     "keeping",
-    "labels",
     "evaluation",
     "latent",
     "judge",

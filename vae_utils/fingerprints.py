@@ -4,18 +4,20 @@ A function of this project or of a notebook counts by its bytecode, its constant
 and what it reads of the names around it, and so on from there; a class by its members and bases; an object by its class
 and content; a module of this project by all that it holds; anybody else's code by its name and the version of its
 package. So an edit counts wherever it was made, on disk or in a running kernel. What has no content that could be
-looked at raises `Unpinned`: what depends on it cannot be kept.
+looked at raises `Unpinned`: what depends on it cannot be kept. What changes no result may say so by an attribute
+`__fingerprint__`, a text that then counts for it.
 """
 
 import dis
 import hashlib
+import importlib
 import importlib.metadata
 import sys
 from collections.abc import Iterable, Iterator
 from contextvars import ContextVar
 from functools import cache, cached_property, partial
 from pathlib import PurePath
-from types import CodeType, FunctionType, GenericAlias, MethodType, ModuleType, UnionType
+from types import CodeType, FunctionType, GenericAlias, MemberDescriptorType, MethodType, ModuleType, UnionType
 from typing import TypeVar, get_origin
 
 import numpy as np
@@ -68,6 +70,8 @@ class _Walk:
         """Add a value of any kind."""
         if isinstance(value, PLAIN) and type(value) in PLAIN:
             return self.write(type(value).__name__, repr(value))
+        if type(value) is tuple:  # whether two equal ones are one object is Python's affair
+            return self.each("tuple", value)
         if id(value) in self.seen:
             return self.write("again", self.seen[id(value)])
         self.seen[id(value)] = len(self.seen)
@@ -88,7 +92,7 @@ class _Walk:
             return self.write("array", value.dtype, value.shape, np.ascontiguousarray(value).tobytes())
         if type(value) is dict:
             return self.each("dict", (part for pair in value.items() for part in pair))
-        if type(value) in (list, tuple, torch.Size):
+        if type(value) in (list, torch.Size):
             return self.each(type(value).__name__, value)
         if isinstance(value, set | frozenset):
             return self.write("set", *sorted(map(fingerprint, value)))
@@ -111,7 +115,9 @@ class _Walk:
             return self.each("code", (value.co_code, *names, value.co_consts))
         if isinstance(value, ModuleType):
             return self._module(value)
-        if hasattr(value, "__wrapped__"):  # by functools.wraps or functools.cache: both that and what it hides
+        if isinstance(getattr(value, "__fingerprint__", None), str):  # it says what it counts as
+            return self.write("said", value.__fingerprint__)
+        if hasattr(value, "__wrapped__") and not isinstance(value, type):  # by functools.wraps: that, and what it hides
             self.write("wrapped")
             self.add(value.__wrapped__)
         if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
@@ -139,14 +145,21 @@ class _Walk:
             self.write("global", name)  # one that does not exist is a builtin, or the function will fail
             if name in value.__globals__:
                 self.add(value.__globals__[name])
+        for name in sorted(_imported(value.__code__)):
+            self.write("import", name, _version(name))
+            if _version(name) is None:
+                self.add(importlib.import_module(name))
         return None
 
     def _class(self, kind: type) -> None:
         self.each("class", kind.__bases__)
         self.write(*vars(kind).get("__dataclass_fields__", ()))
         for name, part in sorted(vars(kind).items()):
-            described = name == "_abc_impl" or (name.startswith("__") and not callable(getattr(part, "__func__", part)))
-            if not described and not _generated(part):
+            said = (
+                isinstance(part, MemberDescriptorType) or name == "_abc_impl"
+            )  # a slot, and what ABC keeps for itself
+            said |= name.startswith("__") and not callable(getattr(part, "__func__", part))
+            if not said and not _generated(part):
                 self.write("member", name)
                 self.add(part)
 
@@ -214,7 +227,12 @@ def _version(module: str) -> str | None:
     return None if version is None else str(version)
 
 
-def _looked_up(code: CodeType) -> set[str]:
+def _looked_up(code: CodeType, how: tuple[str, ...] = ("LOAD_GLOBAL", "LOAD_NAME")) -> set[str]:
     """Return the names that code looks up around it, and the functions written inside it."""
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    return names.union(*(_looked_up(part) for part in code.co_consts if isinstance(part, CodeType)))
+    names = {step.argval for step in dis.get_instructions(code) if step.opname in how}
+    return names.union(*(_looked_up(part, how) for part in code.co_consts if isinstance(part, CodeType)))
+
+
+def _imported(code: CodeType) -> set[str]:
+    """Return the modules that code imports where it runs; a relative import has no name to go by here."""
+    return _looked_up(code, ("IMPORT_NAME",)) - {""}

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral, Real
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
@@ -19,9 +18,9 @@ _trusted = ContextVar("the values were looked at before", default=False)
 
 
 @contextmanager
-def trusted() -> Iterator[None]:
-    """Take values as checked inside the block: they come from a split whose values were looked at, or a model."""
-    token = _trusted.set(True)
+def trusted(yes: bool = True) -> Iterator[None]:
+    """Take values as checked inside the block, or no longer: they come from a split that was looked at, or a model."""
+    token = _trusted.set(yes)
     try:
         yield
     finally:
@@ -52,16 +51,15 @@ def to_unit(pixels: ArrayLike | Tensor, name: str = "images") -> Tensor:
 
 
 def to_tensor(values: ArrayLike | Tensor, name: str) -> Tensor:
-    """Return a tensor of anything that holds numbers, without copying where it can.
+    """Return a tensor of anything that holds numbers.
 
     Raises: TypeError for what holds none.
     """
     if isinstance(values, Tensor):
         return values
     try:
-        array = np.asarray(values)
-        return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
-    except (TypeError, ValueError):
+        return torch.as_tensor(values.copy() if hasattr(values, "flags") else values)  # NumPy's may be read-only
+    except (TypeError, ValueError, RuntimeError):
         raise TypeError(f"{name} must hold numbers, as an array or a tensor, not {described(values)}") from None
 
 
