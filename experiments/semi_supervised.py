@@ -192,10 +192,12 @@ def classifier_on(
     return model
 
 
-def called(classifier: models.Classifier, split: Split) -> Tensor:
+def called(classifier: models.Classifier, split: Split | latent.Codes) -> Tensor:
     """Return the class that a classifier calls each image, or each mean code."""
-    inputs = split.images if split.images.is_floating_point() else split.images / 255
-    return evaluation.predict(classifier, inputs).argmax(1)
+    if isinstance(split, latent.Codes):
+        with models.evaluating(classifier):
+            return classifier(split.mu[:, None, None].to(evaluation.device_of(classifier))).argmax(1).cpu()
+    return evaluation.predict(classifier, split.images).argmax(1)
 
 
 def logistic() -> LogisticRegression:
