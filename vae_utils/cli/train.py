@@ -1,0 +1,181 @@
+"""The command that trains, into a folder that holds all that a run leaves behind."""
+
+import argparse
+import inspect
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import pandas as pd
+import torch
+from torch import nn
+
+from vae_utils import checkpoints, models
+from vae_utils.cli import drawing, figures, settings, writing
+from vae_utils.cli.arguments import add_option, add_options, kind_of
+from vae_utils.cli.commands import PROG, Stopped
+from vae_utils.cli.settings import Plan
+from vae_utils.data import Dataset, Split, load_dataset
+from vae_utils.evaluation import encode_clouds, evaluate
+from vae_utils.labels import Codes, draw_labels, hide_labels
+from vae_utils.training import History, fit
+
+CONFIG, UNFINISHED = "config.json", "unfinished.checkpoint"  # names in a run's folder
+
+
+def train(
+    model: Annotated[str | None, f"what to train: {', '.join(models.KNOWN)}"] = None,
+    *,
+    config: Annotated[Path | None, "settings from a JSON or TOML file; those on the command line go before it"] = None,
+    resume: Annotated[bool, "go on with the interrupted training in --out"] = False,
+    fresh: Annotated[bool, "start anew, whatever --out holds"] = False,
+    **given: Any,
+) -> str:
+    """Train a model, and write its weights, its curves and its configuration into a folder."""
+    given |= {} if model is None else {"model": model}
+    if resume and fresh:
+        raise ValueError("--resume goes on and --fresh starts anew: give one of them")
+    table = settings.read_config(config) if config else {}
+    if resume and not config:
+        stored = _folder(given) / CONFIG
+        table = settings.read_config(stored) if stored.is_file() else {}
+    plan = settings.make_plan(table | given)
+    return _check_folder(plan, resume, fresh) or _train(plan, fresh)
+
+
+def add_more(parser: argparse.ArgumentParser) -> None:
+    """Add the options that a configuration file may hold, too."""
+    add_options(parser.add_argument_group("what is trained, on what, and what is written"), settings.Options)
+    group, every = parser.add_argument_group("settings of the model, of these (defaults)"), settings.known()
+    for name, text in settings.owners().items():
+        add_option(group, name, every[name], text)
+    group = parser.add_argument_group("settings of the training")
+    for name, parameter in settings.fit_settings().items():
+        text = f"{settings.TEXTS.get(name, '')} (default {parameter.default})"
+        add_option(
+            group, name, kind_of(parameter.annotation), f"{settings.TEXTS.get(name, '')} (default {parameter.default})"
+        )
+
+
+def _folder(given: dict[str, Any]) -> Path:
+    """Return the folder of the run that is to go on."""
+    if "out" not in given and "model" not in given:
+        raise ValueError("say which training goes on: --out with its folder, or the model that runs/MODEL is named for")
+    return given["out"] if "out" in given else Path("runs", settings.model_name(given["model"]))
+
+
+def _check_folder(plan: Plan, resume: bool, fresh: bool) -> str | None:
+    """Refuse to go over what a folder holds; return a sentence if there is nothing left to do."""
+    folder = plan.folder
+    begun, finished = (folder / UNFINISHED).exists(), (folder / drawing.WEIGHTS).exists()
+    if resume and (begun or finished):
+        differences = settings.differing(plan, settings.make_plan(settings.read_config(folder / CONFIG)))
+        if differences:
+            raise ValueError(
+                f"{folder} was begun with {'; '.join(differences)}: ask for that, or start anew by --fresh"
+            )
+        return None if begun else f"{folder} is finished: there is nothing to resume"
+    if resume:
+        print(f"{folder} holds no interrupted training: this one starts at the first step.")
+    elif begun and not fresh:
+        raise ValueError(f"{folder} holds an interrupted training: --resume goes on with it, --fresh starts anew")
+    elif finished and not fresh:
+        raise ValueError(f"{folder} holds a finished training: choose another --out, or replace it by --fresh")
+    return None
+
+
+def _train(plan: Plan, fresh: bool) -> str:
+    folder, dataset = plan.folder, load_dataset(plan.options.data)
+    split, test = _splits(plan, dataset)
+    torch.manual_seed(plan.of_fit["seed"])
+    model = models.KNOWN[plan.model](**plan.of_model, image_shape=tuple(split.images.shape[1:]))
+    extra = _watch(plan) | _checkpoint(plan)
+    for left in (drawing.WEIGHTS, UNFINISHED) if fresh else ():
+        (folder / left).unlink(missing_ok=True)
+    writing.write(folder / CONFIG, f"{json.dumps(plan.config(), indent=2)}\n".encode())
+    try:
+        history = fit(model, split, log_dir=plan.options.tensorboard, **plan.of_fit, **extra)
+    except KeyboardInterrupt:
+        history = None
+    if history is None or len(history) < plan.of_fit["steps"]:
+        raise Stopped(_how_to_go_on(folder))
+    _write(plan, model, history, dataset)
+    held_out, beta = evaluate(model, test, plan.of_fit["beta"]), plan.of_fit["beta"]
+    costs = f"{held_out['loss']:.1f} = recon {held_out['recon']:.1f} + {beta:g} x KL {held_out['kl']:.1f} nats"
+    return (
+        f"{folder}: {plan.model} trained for {len(history)} steps in {history.seconds:.0f} s; test images cost {costs}"
+    )
+
+
+def _write(plan: Plan, model: nn.Module, history: History, dataset: Dataset) -> None:
+    """Write what a finished training leaves: weights, and curves as a table and as a picture."""
+    curves = {"loss": history.loss, "recon": history.recon, "kl": history.kl}
+    arrays = {"curves": torch.stack(list(curves.values())), "seconds": torch.tensor(history.seconds)}
+    facts = {"data": dataset.key, "settings": plan.config()}
+    checkpoints.save(plan.folder / drawing.WEIGHTS, model, arrays=arrays, **facts)
+    table = pd.DataFrame({name: values.numpy() for name, values in curves.items()})
+    writing.write(plan.folder / "curves.csv", table.to_csv(index_label="step").encode())
+    writing.write_figure(plan.folder / "curves.png", figures.curves_figure(**curves))
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if (folder / UNFINISHED).exists():
+        return f"stopped by hand; to go on: {PROG} train --resume --out {folder}"
+    return "stopped by hand, before anything was kept (--checkpoint-every says how often)"
+
+
+def _checkpoint(plan: Plan) -> dict[str, Any]:
+    """Return the arguments of `fit` that keep the training as it stands."""
+    every = plan.options.checkpoint_every
+    writing.check_count("checkpoint_every", every)
+    if "checkpoint" not in inspect.signature(fit).parameters:
+        return {}
+    return {"checkpoint": plan.folder / UNFINISHED, "checkpoint_every": every}
+
+
+def _watch(plan: Plan) -> dict[str, Any]:
+    """Return the arguments of `fit` that draw a grid every so many steps, with the same random numbers each time."""
+    every = plan.options.samples_every
+    if every is None:
+        return {}
+    writing.check_count("samples_every", every)
+    kind, seed = models.KNOWN[plan.model], plan.of_fit["seed"]
+    drawing.check_painter(kind, "the model")
+    if issubclass(kind, models.Autoencoder):
+        raise ValueError("samples_every draws from the prior, which an Autoencoder does not have: leave it out")
+
+    def draw(step: int, model: nn.Module) -> None:
+        kept = drawing.Kept(model, plan.folder / drawing.WEIGHTS, plan.options.data)
+        conditional = isinstance(model, models.CVAE)
+        images = drawing.row_images(kept, 8, 1.0, seed) if conditional else drawing.random_images(kept, 64, 1.0, seed)
+        writing.write_picture(plan.folder / "samples" / f"step-{step:06d}.png", writing.sheet(images, 8))
+
+    return {"callback": draw, "callback_steps": range(0, plan.of_fit["steps"] + 1, every)}
+
+
+def _splits(plan: Plan, dataset: Dataset) -> tuple[Split, Split]:
+    """Return what is trained on, with labels hidden or images replaced by their codes as asked, and the test split."""
+    kind, options = models.KNOWN[plan.model], plan.options
+    if issubclass(kind, models.CodeM2) != (options.codes_of is not None):
+        raise ValueError("CodeM2, and nothing else, learns codes: give it --codes-of with the VAE that makes them")
+    if options.labels is not None and not issubclass(kind, models.LabelledVAE | models.M2):
+        raise ValueError(f"a {plan.model} cannot have labels hidden from it: labels is for M2, CodeM2 and LabelledVAE")
+    if options.share is not None and options.labels is None:
+        raise ValueError("share is of the labelled images in each batch: say with labels how many there are")
+    train, test = dataset.train, dataset.test
+    if options.codes_of is not None:
+        torch.set_flush_denormal(True)  # see CodeM2
+        train, test = (_codes(options.codes_of, split) for split in (train, test))
+    if options.labels is not None:
+        shown = draw_labels(train.labels, options.labels, plan.of_fit["seed"])
+        train = hide_labels(train, shown, options.share, classes=len(dataset.classes))
+    return train, test
+
+
+def _codes(path: Path, split: Split) -> Codes:
+    """Return the clouds that a kept VAE makes of images, as a split."""
+    kept = drawing.open_painter(path)
+    if not isinstance(kept.model, models.VAE):
+        raise ValueError(f"codes_of wants a VAE, whose codes are clouds: {path} is an {kept.name}")
+    mu, logvar = encode_clouds(kept.model, split)
+    return Codes(mu[:, None, None], split.labels, logvar[:, None, None])
