@@ -58,7 +58,8 @@ def add_options(parser: argparse.ArgumentParser, function: Callable) -> None:
         kind = kind_of(parameter.annotation)
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY:
             text = _with_default(kind.help, parameter.default)
-            add_option(parser, name, kind, text, negatable=parameter.default is not False)
+            option = add_option(parser, name, kind, text, negatable=parameter.default is not False)
+            option.required = parameter.default is inspect.Parameter.empty
         else:
             optional = {} if parameter.default is inspect.Parameter.empty else {"nargs": "?"}
             metavar = name.upper() if kind.choices is None else None
@@ -73,13 +74,11 @@ def add_option(parser: argparse._ActionsContainer, name: str, kind: Kind, text: 
     rest = {"default": argparse.SUPPRESS, "help": text.replace("%", "%%")}
     if kind.type is bool:
         action = argparse.BooleanOptionalAction if negatable else "store_true"
-        parser.add_argument(option, dest=name, action=action, **rest)
-    else:
-        read = _or_none(kind.type) if kind.optional and kind.type is not Path and kind.count is None else kind.type
-        metavar = None if kind.choices else {int: "N", float: "X", Path: "PATH"}.get(kind.type, "NAME")
-        parser.add_argument(
-            option, dest=name, type=read, nargs=kind.count, choices=kind.choices, metavar=metavar, **rest
-        )
+        return parser.add_argument(option, dest=name, action=action, **rest)
+    read = _or_none(kind.type) if kind.optional and kind.type is not Path and kind.count is None else kind.type
+    metavar = None if kind.choices else {int: "N", float: "X", Path: "PATH"}.get(kind.type, "NAME")
+    rest |= {"nargs": kind.count, "choices": kind.choices, "metavar": metavar}
+    return parser.add_argument(option, dest=name, type=read, **rest)
 
 
 def checked(name: str, value: object, kind: Kind, where: str) -> object:

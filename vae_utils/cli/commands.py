@@ -83,8 +83,11 @@ def parser() -> argparse.ArgumentParser:
     """Return the reader of the command line."""
     look = argparse.RawDescriptionHelpFormatter
     about = "Train variational autoencoders, and draw what they have learned: the series without a notebook."
-    top = Parser(prog=PROG, description=about, epilog=START, formatter_class=look, allow_abbrev=False)
-    commands = top.add_subparsers(required=True, metavar="COMMAND", dest="name", title="commands")
+    usage = f"{PROG} COMMAND [ARGUMENTS]"
+    top = Parser(prog=PROG, usage=usage, description=about, epilog=START, formatter_class=look, allow_abbrev=False)
+    commands = top.add_subparsers(
+        required=True, metavar="COMMAND [ARGUMENTS]", dest="name", title="commands", prog=PROG
+    )
     for name, command in COMMANDS.items():
         example = f"example:\n  {PROG} {name} {command.example}"
         one = commands.add_parser(name, help=command.purpose, epilog=example, formatter_class=look, allow_abbrev=False)

@@ -17,8 +17,9 @@ def curves_figure(loss: Tensor, recon: Tensor, kl: Tensor) -> Figure:
     with rc_context(STYLE):
         figure = Figure(figsize=(9, 3.4))
         left, right = figure.subplots(1, 2)
-        plot_steps({"loss": loss, "reconstruction": recon}, ax=left, title="loss and reconstruction")
-        plot_steps({"KL": kl}, ax=right, title="KL")
+        smooth = min(25, max(1, len(loss) // 40))  # steps to a point; a short run is shown as it is
+        plot_steps({"loss": loss, "reconstruction": recon}, ax=left, smooth=smooth, title="loss and reconstruction")
+        plot_steps({"KL": kl}, ax=right, smooth=smooth, title="KL")
         high = np.quantile(torch.cat([loss, recon]).numpy(), 0.98)  # the first steps are far above all others
         left.set_ylim(top=high + 0.05 * abs(high))
     return figure

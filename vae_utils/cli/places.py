@@ -64,7 +64,7 @@ def latent_map(
     writing.check_count("n", count, 10)
     test = kept.dataset.test.subset(slice(0, count))
     if plane:
-        label = walking.plane_label(kept, digit)
+        label = walking.label_of(kept, digit)
         writing.check_count("side", side, 2)
         if by == "tsne":
             raise ValueError("--plane needs a plane, and t-SNE gives none: leave --by tsne out")
@@ -88,13 +88,15 @@ def page(
     out: Annotated[Path | None, "the page to write, .html (default: page.html beside the model)"] = None,
     dimensions: Annotated[tuple[int, ...] | None, "the dimensions that get a slider (default: all)"] = None,
     title: Annotated[str | None, "what stands at its top"] = None,
+    digit: Annotated[str | None, "the class that the page of a conditional model draws"] = None,
 ) -> str:
     """Write a web page that holds the decoder: a slider for each dimension, without Python, server or network."""
-    from vae_utils.cli import drawing, writing
+    from vae_utils.cli import drawing, walking, writing
     from vae_utils.widgets import export_html
 
-    kept = drawing.open_model(model)
+    kept = drawing.open_painter(model)
     out = out or kept.beside("page.html")
     writing.check_ending(out, ".html")
-    path = export_html(kept.model.cpu(), out, dimensions=dimensions, title=title)
+    plain = walking.without_label(kept, walking.label_of(kept, digit))
+    path = export_html(plain, out, dimensions=dimensions, title=title)
     return f"{path}: a page of sliders, {path.stat().st_size / 1e6:.1f} MB; open it in a browser"

@@ -3,6 +3,8 @@
 import argparse
 import inspect
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,7 +71,7 @@ def _check_folder(plan: Plan, resume: bool, fresh: bool) -> str | None:
     folder = plan.folder
     begun, finished = (folder / UNFINISHED).exists(), (folder / drawing.WEIGHTS).exists()
     if resume and (begun or finished):
-        differences = settings.differing(plan, settings.make_plan(settings.read_config(folder / CONFIG)))
+        differences = settings.differing(plan, _made_with(folder, begun))
         if differences:
             raise ValueError(
                 f"{folder} was begun with {'; '.join(differences)}: ask for that, or start anew by --fresh"
@@ -84,22 +86,27 @@ def _check_folder(plan: Plan, resume: bool, fresh: bool) -> str | None:
     return None
 
 
+def _made_with(folder: Path, begun: bool) -> Plan:
+    """Return the plan of the training that a folder holds: of the unfinished one, or of the weights."""
+    if begun:
+        return settings.make_plan(settings.read_config(folder / CONFIG))
+    facts = json.loads(checkpoints.read(folder / drawing.WEIGHTS)[0]["facts"])
+    return settings.make_plan(facts["settings"])
+
+
 def _train(plan: Plan, fresh: bool) -> str:
     folder, dataset = plan.folder, load_dataset(plan.options.data)
     split, test = _splits(plan, dataset)
     torch.manual_seed(plan.of_fit["seed"])
     model = models.KNOWN[plan.model](**plan.of_model, image_shape=tuple(split.images.shape[1:]))
     extra = _watch(plan) | _checkpoint(plan)
-    for left in (drawing.WEIGHTS, UNFINISHED) if fresh else ():
-        (folder / left).unlink(missing_ok=True)
-    writing.write(folder / CONFIG, f"{json.dumps(plan.config(), indent=2)}\n".encode())
-    try:
+    if fresh:
+        (folder / UNFINISHED).unlink(missing_ok=True)
+    with _configured(plan):
         history = fit(model, split, log_dir=plan.options.tensorboard, **plan.of_fit, **extra)
-    except KeyboardInterrupt:
-        history = None
-    if history is None or len(history) < plan.of_fit["steps"]:
-        raise Stopped(_how_to_go_on(folder))
-    _write(plan, model, history, dataset)
+        if len(history) < plan.of_fit["steps"]:
+            raise KeyboardInterrupt  # which `fit` took for the wish to end early
+        _write(plan, model, history, dataset)
     held_out, beta = evaluate(model, test, plan.of_fit["beta"]), plan.of_fit["beta"]
     costs = f"{held_out['loss']:.1f} = recon {held_out['recon']:.1f} + {beta:g} x KL {held_out['kl']:.1f} nats"
     return (
@@ -118,10 +125,29 @@ def _write(plan: Plan, model: nn.Module, history: History, dataset: Dataset) -> 
     writing.write_figure(plan.folder / "curves.png", figures.curves_figure(**curves))
 
 
-def _how_to_go_on(folder: Path) -> str:
-    if (folder / UNFINISHED).exists():
-        return f"stopped by hand; to go on: {PROG} train --resume --out {folder}"
-    return "stopped by hand, before anything was kept (--checkpoint-every says how often)"
+@contextmanager
+def _configured(plan: Plan) -> Iterator[None]:
+    """Write the configuration for the training inside; take it back if that ends without anything to go on from."""
+    path = plan.folder / CONFIG
+    new = [folder for folder in path.parents if not folder.exists()]
+    before = path.read_bytes() if path.is_file() else None
+    writing.write(path, f"{json.dumps(plan.config(), indent=2)}\n".encode())
+    try:
+        yield
+    except BaseException as error:
+        kept = (plan.folder / UNFINISHED).exists()
+        if not kept and before is not None:
+            writing.write(path, before)
+        elif not kept:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # grids are left where they are
+                for folder in new:
+                    folder.rmdir()
+        if isinstance(error, KeyboardInterrupt):
+            on = f"to go on: {PROG} train --resume --out {plan.folder}"
+            early = "nothing was kept yet (--checkpoint-every says how often that is done)"
+            raise Stopped(f"stopped by hand; {on if kept else early}") from None
+        raise
 
 
 def _checkpoint(plan: Plan) -> dict[str, Any]:

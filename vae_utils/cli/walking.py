@@ -7,14 +7,14 @@ import torch
 from PIL import Image
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae_utils import latent
 from vae_utils.cli.drawing import Kept, class_names, class_number, decode
 from vae_utils.data import Split
 from vae_utils.evaluation import encode_means
-from vae_utils.models import CVAE, VAE
+from vae_utils.models import CVAE, VAE, PoseVAE
 from vae_utils.pixels import enlarge
 from vae_utils.plotting import tile
 from vae_utils.runtime import get_device
@@ -66,7 +66,7 @@ def in_two(kept: Kept, split: Split, by: str, seed: int) -> tuple[Tensor, tuple[
     codes = encode_means(kept.model, split)
     _check_dimensions(codes, kept)
     if codes.shape[1] == 2:
-        return codes, ("$z_1$", "$z_2$")
+        return codes, ("z1", "z2")
     if by == "tsne":
         perplexity = min(30, (len(codes) - 1) / 3)
         places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes.numpy())
@@ -96,14 +96,36 @@ def plane_images(kept: Kept, split: Split, side: int, label: int | None) -> Tens
     return decode(kept, z.float(), None if label is None else torch.full((side**2,), label))
 
 
-def plane_label(kept: Kept, digit: str | None) -> int | None:
-    """Return the class that the plane shows: one for a conditional model, none for another."""
+def label_of(kept: Kept, digit: str | None) -> int | None:
+    """Return the class that a plane or a page shows: one for a conditional model, none for another."""
     conditional = isinstance(kept.model, CVAE)
     if conditional and digit is None:
-        raise ValueError(f"the plane of a {kept.name} is another for each class: choose one with --digit")
+        raise ValueError(f"a {kept.name} draws something else for each class: choose one with --digit")
     if not conditional and digit is not None:
         raise ValueError(f"a {kept.name} is not told the class: leave --digit out")
     return class_number(digit, class_names(kept)) if conditional else None
+
+
+@torch.no_grad()
+def without_label(kept: Kept, label: int | None) -> nn.Module:
+    """Return a model on the CPU whose decoder takes z alone: a conditional one's with its label built in.
+
+    Every decoder of vae_utils.networks begins with a linear layer. The one-hot label picks a column of its weights,
+    which is added to its bias.
+
+    Raises: ValueError for a PoseVAE, whose decoder draws before the pose is put in.
+    """
+    model = kept.model.cpu()
+    if isinstance(model, PoseVAE):
+        raise ValueError(f"{kept.path} is a PoseVAE, whose decoder is only a part of how it draws: use map or samples")
+    if label is None:
+        return model
+    config = {name: model.config[name] for name in ("latent_dim", "network", "image_shape")}
+    plain, weights = VAE(**config), dict(model.decoder.state_dict())
+    first, latent_dim = weights["0.weight"], config["latent_dim"]
+    weights |= {"0.weight": first[:, :latent_dim], "0.bias": weights["0.bias"] + first[:, latent_dim + label]}
+    plain.decoder.load_state_dict(weights)
+    return plain.eval()
 
 
 def _check_dimensions(codes: Tensor, kept: Kept) -> None:
