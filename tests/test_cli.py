@@ -156,7 +156,7 @@ def test_a_run_leaves_its_curves_and_its_configuration(run):
     assert not same(weights("a"), weights("c"))
 
 
-def test_a_run_equals_the_training_in_python(run, digits, embedded_folder):
+def test_a_run_equals_the_training_in_python(run, embedded_folder):
     from vae_utils.data import load_dataset
 
     assert run("train", "VAE", "--latent-dim", 3, *SHORT, "--seed", 4)[0] == 0
