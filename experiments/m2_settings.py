@@ -93,7 +93,7 @@ def measure(change: str, draw: int) -> table.Row:
     told, first = labels.hide_labels(train, shown, share=options["share"]), shown
     if "spread" in options:
         told = Split(train.images, surest(neighbours().spread(shown)))
-        first = (told.labels != models.UNKNOWN).nonzero().flatten()
+        first = (told.labels != labels.UNKNOWN).nonzero().flatten()
     if "cold" not in options:
         seen = View(told if "spread" in options else train, judged, 0.0)
         alone = classifier_on(seen, first, draw, model.config["classifier"], model.config["moves"])
@@ -113,14 +113,14 @@ def measure(change: str, draw: int) -> table.Row:
 
 def joined(train: Split, strangers: Split) -> Split:
     """Return a split that goes on with images of another data set, whose labels nobody says."""
-    unknown = torch.full_like(strangers.labels, models.UNKNOWN)
+    unknown = torch.full_like(strangers.labels, labels.UNKNOWN)
     return Split(torch.cat([train.images, strangers.images]), torch.cat([train.labels, unknown]))
 
 
 @torch.no_grad()
 def read(classifier: models.Classifier, judged: Split) -> tuple[float, float]:
     """Return the error in % and the mean entropy of q(y | x) in nats."""
-    log_q = evaluation.predict(classifier, judged.images / 255).log_softmax(1)
+    log_q = evaluation.predict(classifier, judged.images).log_softmax(1)
     error = (log_q.argmax(1) != judged.labels).float().mean().item()
     return 100 * error, -(log_q.exp() * log_q).sum(1).mean().item()
 

@@ -26,7 +26,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from experiments import table
-from vae_utils import evaluation, handwriting, labels, models, training
+from vae_utils import evaluation, handwriting, keeping, labels, latent, models, training
 from vae_utils.data import Dataset, Split
 from vae_utils.models import pose
 
@@ -50,9 +50,8 @@ class View:
     minutes: float
 
     def rows(self, split: Split) -> Tensor:
-        """Return the images of a split as rows [N, F]: bytes are scaled to [0, 1]."""
-        rows = split.images.flatten(1)
-        return rows / 255 if rows.dtype == torch.uint8 else rows
+        """Return the images of a split as rows [N, F] in [0, 1], or the means of its codes."""
+        return split.mu if isinstance(split, latent.Codes) else split[:][0].flatten(1)
 
 
 @cache
@@ -75,7 +74,7 @@ def first_model(name: str, dataset: Dataset) -> tuple[models.VAE, float]:
     posed = name == "posed"
     model = models.PoseVAE(26, "conv") if posed else models.VAE(20, "conv")
     file, steps = ("pose-26", 1500) if posed else ("vae-20", 2000)
-    history = training.fit_once(file, model, dataset, steps=steps, lr=4e-3, seed=0)
+    history = keeping.fit_once(file, model, dataset, steps=steps, lr=4e-3, seed=0)
     return model, history.seconds * torch.get_num_threads() / 60
 
 
@@ -86,10 +85,10 @@ def straightened(model: models.PoseVAE, split: Split) -> Split:
     return Split((255 * torch.cat(parts)).round().clamp(0, 255).to(torch.uint8), split.labels)
 
 
-def codes(model: models.VAE, split: Split) -> labels.Codes:
+def codes(model: models.VAE, split: Split) -> latent.Codes:
     """Return the clouds of a split."""
     mu, logvar = evaluation.encode_clouds(model, split)
-    return labels.Codes(mu[:, None, None], split.labels, logvar[:, None, None])
+    return latent.Codes(mu, logvar, split.labels)
 
 
 def upright(split: Split) -> Split:
@@ -155,7 +154,7 @@ def by_taught(generative: bool, over: Graph, shown: Tensor, seed: int) -> Tensor
     train, told = over.written.train, surest(over.spread(shown))
     torch.manual_seed(seed)
     model = models.M2(20, "conv", moves=1.0, binarise=False) if generative else models.Classifier("conv", moves=1.0)
-    split = Split(train.images, told) if generative else Split(train.images, told).subset(told != models.UNKNOWN)
+    split = Split(train.images, told) if generative else Split(train.images, told).subset(told != labels.UNKNOWN)
     training.fit(model, split, steps=700, lr=4e-3, seed=seed)
     return called(model.classifier if generative else model, over.written.test)
 
@@ -163,7 +162,7 @@ def by_taught(generative: bool, over: Graph, shown: Tensor, seed: int) -> Tensor
 def surest(shares: Tensor) -> Tensor:
     """Return the label of each of the surest 80%, and UNKNOWN for the others."""
     sure, label = shares.max(1)
-    return torch.where(sure >= sure.quantile(0.2), label, models.UNKNOWN)
+    return torch.where(sure >= sure.quantile(0.2), label, labels.UNKNOWN)
 
 
 def by_classifier(network: str, moves: float, steps: int | None, seen: View, shown: Tensor, seed: int) -> Tensor:
@@ -173,7 +172,7 @@ def by_classifier(network: str, moves: float, steps: int | None, seen: View, sho
 
 def by_m2(moves: float, steps: int, seen: View, shown: Tensor, seed: int, **settings: float) -> Tensor:
     """Train M2, its classifier first alone on the labelled examples, and return the class of each test image."""
-    shape, on_codes = tuple(seen.train.images.shape[1:]), isinstance(seen.train, labels.Codes)
+    shape, on_codes = seen.train.shape, isinstance(seen.train, latent.Codes)
     first = classifier_on(seen, shown, seed, "mlp" if on_codes else "conv", moves)
     model = models.CodeM2(image_shape=shape, **settings) if on_codes else models.M2(moves=moves, **settings)
     model.classifier.load_state_dict(first.state_dict())
@@ -187,16 +186,18 @@ def classifier_on(
 ) -> models.Classifier:
     """Return a classifier trained on the labelled examples alone; 300 steps on up to 100 of them, 1,000 on more."""
     torch.manual_seed(seed)
-    model = models.Classifier(network, tuple(seen.train.images.shape[1:]), moves=moves)
+    model = models.Classifier(network, seen.train.shape, moves=moves)
     steps = steps or (300 if len(shown) <= 100 else 1000)
     training.fit(model, seen.train.subset(shown), steps=steps, batch_size=min(64, len(shown)), lr=2e-3, seed=seed)
     return model
 
 
-def called(classifier: models.Classifier, split: Split) -> Tensor:
+def called(classifier: models.Classifier, split: Split | latent.Codes) -> Tensor:
     """Return the class that a classifier calls each image, or each mean code."""
-    inputs = split.images if split.images.is_floating_point() else split.images / 255
-    return evaluation.predict(classifier, inputs).argmax(1)
+    if isinstance(split, latent.Codes):
+        with models.evaluating(classifier):
+            return classifier(split.mu[:, None, None].to(evaluation.device_of(classifier))).argmax(1).cpu()
+    return evaluation.predict(classifier, split.images).argmax(1)
 
 
 def logistic() -> LogisticRegression:

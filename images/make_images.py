@@ -14,7 +14,7 @@ from torch.distributions import Normal
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from vae_utils import evaluation, judge, losses, models, plotting, training, widgets  # noqa: E402
+from vae_utils import evaluation, judge, keeping, losses, models, plotting, widgets  # noqa: E402
 from vae_utils.data import load_dataset  # noqa: E402
 
 
@@ -29,7 +29,7 @@ def hero(side: int = 20) -> None:
     mnist = load_dataset("mnist")
     torch.manual_seed(0)
     model = models.VAE(2, "mlp")
-    training.fit_once("vae-2", model, mnist, steps=2500, lr=2e-3, seed=0)
+    keeping.fit_once("vae-2", model, mnist, steps=2500, lr=2e-3, seed=0)
     quantiles = Normal(0.0, 1.0).icdf((torch.arange(side) + 0.5) / side)
     grid = torch.cartesian_prod(quantiles.flip(0), quantiles).flip(1)
     device = evaluation.device_of(model)
@@ -50,7 +50,7 @@ def explorer() -> None:
     mnist = load_dataset("mnist")
     torch.manual_seed(0)
     model = models.VAE(20, "conv")
-    training.fit_once("vae-20", model, mnist, steps=2000, lr=4e-3, seed=0)
+    keeping.fit_once("vae-20", model, mnist, steps=2000, lr=4e-3, seed=0)
     mu, logvar = evaluation.encode_clouds(model, mnist.test)
     kl = losses.gaussian_kl(mu[..., None], logvar[..., None]).mean(0)
     alive = [d for d in kl.argsort(descending=True).tolist() if kl[d] > 0.1]

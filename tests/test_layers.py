@@ -9,6 +9,9 @@ import pytest
 from tools.files import ROOT
 
 ORDER = [
+    "inputs",
+    "labels",
+    "fingerprints",
     "runtime",
     "sources",
     "data",
@@ -17,8 +20,10 @@ ORDER = [
     "networks",
     "models",
     "checkpoints",
+    "history",
+    "resuming",
     "training",
-    "labels",
+    "keeping",
     "evaluation",
     "latent",
     "judge",

@@ -1,10 +1,6 @@
 """Weights on disk: safetensors with what made them in the header, written whole or not at all; never pickle."""
 
-import ast
-import hashlib
-import inspect
 import json
-import os
 import platform
 from pathlib import Path
 
@@ -13,35 +9,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from vae_utils import models, runtime
+from vae_utils import models
+from vae_utils.fingerprints import fingerprint
 from vae_utils.sources import write_atomic
 
-FORMAT = "vae_utils-1"
-CODE = ("data", "losses", "networks", "training")  # what every training runs through, beside the model itself
+FORMAT = "vae_utils-2"
+NEEDED = ("class", "config", "facts", "versions")  # what every header says
 
 
 def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None = None, **facts: object) -> None:
-    """Write a model's weights, its configuration and the facts given about it into one file.
+    """Write a model's weights, its configuration and the facts given about it into one file that `load` reads.
 
     arrays are kept beside the weights (a training history, say). Facts must be of the kinds that JSON has.
 
-    Raises: ValueError for a model of a class that `load` does not know; OSError if the file cannot be written.
+    Raises: ValueError for a model that `load` could not build again from its class and configuration: of another class,
+    or with networks of your own; OSError if the file cannot be written.
     """
     kind = type(model).__name__
     if models.KNOWN.get(kind) is not type(model):
         raise ValueError(f"cannot keep a {kind}: known are {', '.join(models.KNOWN)}; save its state_dict yourself")
-    header = {
-        "format": FORMAT,
-        "class": kind,
-        "config": json.dumps(model.config),
-        "facts": json.dumps(facts),
-        "versions": json.dumps({"torch": torch.__version__, "python": platform.python_version()}),
-    }
-    tensors = {f"weights/{name}": tensor for name, tensor in model.state_dict().items()}
-    tensors |= {f"arrays/{name}": tensor for name, tensor in (arrays or {}).items()}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": fingerprint(tensors, header)})):
-        raise OSError(f"cannot write {path}: choose a folder that can be written to, or set VAE_TRAINED to one")
+    weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
+    header = {"class": kind, "config": _json("config", model.config), "facts": _json("facts", facts)}
+    if fingerprint(_rebuilt(header, weights)) != fingerprint(model):
+        raise ValueError(
+            f"cannot keep this {kind}: its configuration does not say all of it; save its state_dict yourself"
+        )
+    write(path, header, weights, arrays or {})
 
 
 def load(path: str | Path, **expected: object) -> nn.Module:
@@ -52,21 +45,33 @@ def load(path: str | Path, **expected: object) -> nn.Module:
     """
     header, weights, _ = read(path)
     facts = json.loads(header["facts"])
-    for name, value in json.loads(json.dumps(expected)).items():
+    for name, value in json.loads(_json("expected", expected)).items():
         if facts.get(name) != value:
             raise ValueError(
                 f"{path} was made with {name} = {facts.get(name)!r}, not {value!r}: train anew, or ask for that"
             )
     if header["class"] not in models.KNOWN:
         raise ValueError(
-            f"{path} holds a {header['class']}, which this version does not know: {', '.join(models.KNOWN)}"
+            f"{path} holds a {header['class']}, which this version cannot build: known are {', '.join(models.KNOWN)}"
         )
     try:
-        model = models.KNOWN[header["class"]](**_config(header))
-        model.load_state_dict(weights)
-    except (RuntimeError, TypeError) as error:
+        return _rebuilt(header, weights)
+    except (RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the weights in {path} do not fit its {header['class']}: {error}") from None
-    return model.eval()
+
+
+def write(path: str | Path, header: dict[str, str], weights: dict[str, Tensor], arrays: dict[str, Tensor]) -> None:
+    """Write a header, weights and arrays into one file, whole or not at all, with a checksum over all of it.
+
+    Raises: OSError if the file cannot be written.
+    """
+    versions = json.dumps({"torch": torch.__version__, "python": platform.python_version()})
+    header = header | {"format": FORMAT, "versions": versions}
+    groups = {"weights": weights, "arrays": arrays}
+    tensors = {f"{group}/{name}": tensor for group, parts in groups.items() for name, tensor in parts.items()}
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": _checksum(header, tensors)})):
+        raise OSError(f"cannot write {path}: choose a folder that can be written to, or set VAE_TRAINED to one")
 
 
 def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str, Tensor]]:
@@ -86,44 +91,37 @@ def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str,
         raise ValueError(
             f"{path} has format {header.get('format')!r}, not {FORMAT!r}: it is not one of ours; train anew"
         )
-    if header.pop("sha256", None) != fingerprint(tensors, header):
+    if header.pop("sha256", None) != _checksum(header, tensors):
         raise ValueError(f"{path} is damaged (its checksum is wrong): delete it and train anew")
     groups: dict[str, dict[str, Tensor]] = {"weights": {}, "arrays": {}}
-    for name, tensor in tensors.items():
-        group, _, rest = name.partition("/")
-        groups[group][rest] = tensor
+    try:
+        for name, tensor in tensors.items():
+            group, _, rest = name.partition("/")
+            groups[group][rest] = tensor
+        for name in NEEDED:
+            if name != "class" and not isinstance(json.loads(header[name]), dict):
+                raise ValueError(f"its {name} is no table")
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is no checkpoint of this package ({error}): delete it and train anew") from None
     return header, groups["weights"], groups["arrays"]
 
 
-def fingerprint(tensors: dict[str, Tensor], header: dict[str, str] | None = None) -> str:
-    """Return a SHA-256 over named tensors, their types and shapes, and the header that goes with them."""
-    digest = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name, tensor in sorted(tensors.items()):
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-    return digest.hexdigest()
+def _rebuilt(header: dict[str, str], weights: dict[str, Tensor]) -> nn.Module:
+    """Return the model of a header, without a mark on the random numbers of whoever asks."""
+    with torch.random.fork_rng(devices=[]):
+        model = models.KNOWN[header["class"]](**json.loads(header["config"]))
+    model.load_state_dict(weights)
+    return model.eval()
 
 
-def kept_path(name: str, facts: dict[str, object]) -> Path:
-    """Return the file under data/trained (or VAE_TRAINED) for a training, its name keyed by what makes the training.
-
-    The key changes with the facts, which must be of the kinds that JSON has, and with the source of every module that
-    a training of facts["class"] runs through.
-    """
-    digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
-    for path in code_of(facts.get("class")):
-        digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())  # blind to comments and layout
-    folder = Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
-    return folder / f"{name}-{digest.hexdigest()[:8]}.safetensors"
+def _checksum(header: dict[str, str], tensors: dict[str, Tensor]) -> str:
+    return fingerprint((sorted(header.items()), sorted(tensors.items(), key=lambda pair: pair[0])))
 
 
-def code_of(kind: str | None) -> list[Path]:
-    """Return the modules that a training of a class runs through: those of all models, its own, those it builds on."""
-    family = getattr(models.KNOWN.get(kind), "__mro__", ())
-    own = {inspect.getsourcefile(base) for base in family if base.__module__.startswith(models.__name__)}
-    return [*(Path(__file__).with_name(f"{module}.py") for module in CODE), *map(Path, sorted(own))]
-
-
-def _config(header: dict[str, str]) -> dict[str, object]:
-    """Return the stored configuration, with tuples where JSON has lists."""
-    return {name: tuple(v) if isinstance(v, list) else v for name, v in json.loads(header["config"]).items()}
+def _json(name: str, value: object) -> str:
+    try:
+        return json.dumps(value)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} must be of the kinds that JSON has, to be kept ({error}): save the state_dict"
+        ) from None

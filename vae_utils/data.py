@@ -1,10 +1,11 @@
-"""Image data sets as resident uint8 tensors, minibatches by indexing, labelled subsets.
+"""Image data sets as resident uint8 tensors, and minibatches by indexing.
 
 An MNIST of 47 MB needs no loader: it stays in memory, and a batch is one indexing operation.
 """
 
 import hashlib
 import io
+import itertools
 import os
 import zipfile
 import zlib
@@ -16,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae_utils import runtime, sources
+from vae_utils import inputs, runtime, sources
+from vae_utils.labels import UNKNOWN, draw_labels
 
 CLASSES = {
     "mnist": tuple("0123456789"),
@@ -27,46 +29,77 @@ EMBEDDED_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e
 
 @dataclass(frozen=True)
 class Split:
-    """Images uint8 [N, C, H, W] and labels int64 [N]; indexing gives float images in [0, 1] and their labels."""
+    """Images [N, C, H, W] and labels int64 [N]; indexing gives float images in [0, 1] and their labels.
+
+    Images are uint8, or floats in [0, 1]; labels are classes counted from 0, or UNKNOWN.
+
+    Raises: TypeError or ValueError, when it is made, for other types, shapes, values or lengths.
+    """
 
     images: Tensor
     labels: Tensor
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.images, Tensor) or self.images.ndim != 4 or 0 in self.images.shape[1:]:
+            came = inputs.described(self.images)
+            raise TypeError(f"images must be a tensor [N, C, H, W], not {came}: add the channel by [:, None]")
+        if self.images.dtype != torch.uint8:  # the values of bytes need no look
+            object.__setattr__(self, "images", inputs.to_unit(self.images, "images"))
+        inputs.check_labels("labels", self.labels, len(self.images), None)
+        if len(self.labels) and not inputs.is_trusted() and self.labels.min() < UNKNOWN:
+            raise ValueError(f"labels must be at least 0, or {UNKNOWN} where unknown, not {self.labels.min()}")
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: Tensor | slice | list[int]) -> tuple[Tensor, Tensor]:
-        return self.images[index].float() / 255, self.labels[index]
+        images = self.images[index]
+        return images.float() / 255 if images.dtype == torch.uint8 else images, self.labels[index]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape (C, H, W) of each image."""
+        return tuple(self.images.shape[1:])
 
     def to(self, device: torch.device | str) -> "Split":
         """Return the split with both tensors on a device."""
-        return Split(self.images.to(device), self.labels.to(device))
+        with inputs.trusted():  # what was looked at stays as it is
+            return Split(self.images.to(device), self.labels.to(device))
 
     def subset(self, index: Tensor | slice | list[int]) -> "Split":
         """Return the split of the chosen examples."""
-        return Split(self.images[index], self.labels[index])
+        with inputs.trusted():
+            return Split(self.images[index], self.labels[index])
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """A training and a test split, with a sentence that says where they come from."""
+    """A training and a test split; where they come from, in a sentence; and the names of the classes.
+
+    Of your own data: Dataset("clouds", train, test, classes=("cirrus", "stratus")). Without names, the classes are
+    called by the labels that occur.
+
+    Raises: TypeError or ValueError, when it is made, if the splits do not fit each other or the names.
+    """
 
     name: str
     train: Split
     test: Split
-    source: str
-    is_full: bool
+    source: str = "the reader's own data"
+    is_full: bool = False
+    classes: tuple[str, ...] = ()
 
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Return the names of the classes, in the order of the labels."""
-        return CLASSES[self.name]
-
-    @property
-    def key(self) -> str:
-        """Return what tells this training split from any other, down to a pixel, for the names of kept models."""
-        crc = zlib.crc32(self.train.labels.cpu().numpy(), zlib.crc32(self.train.images.cpu().contiguous().numpy()))
-        return f"{self.name}-{len(self.train)}-{crc:08x}"
+    def __post_init__(self) -> None:
+        if self.train.shape != self.test.shape:
+            raise ValueError(f"train and test must have images of one shape, not {self.train.shape}, {self.test.shape}")
+        labels = [int(split.labels.max()) for split in (self.train, self.test) if len(split)]
+        count = max(labels, default=-1) + 1
+        names = tuple(self.classes) or CLASSES.get(self.name) or tuple(map(str, range(count)))
+        if len(names) < count:
+            raise ValueError(
+                f"classes must be at least {count} names, as labels go up to {count - 1}, not {len(names)}"
+            )
+        object.__setattr__(self, "classes", names)
 
 
 def data_folder(root: str | Path | None = None) -> Path:
@@ -130,7 +163,7 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
         sources.write_atomic(cache, buffer.getvalue())
     whole = Split(torch.from_numpy(images), torch.from_numpy(labels).long())
     test = torch.zeros(len(whole), dtype=torch.bool)
-    test[_per_class(whole.labels, 100, seed=0)] = True
+    test[draw_labels(whole.labels, 1000, seed=0)] = True
     shuffled = torch.randperm(len(whole), generator=torch.Generator().manual_seed(2))  # not the order of the choice
     train, test = shuffled[~test[shuffled]], shuffled[test[shuffled]]
     source = (
@@ -140,45 +173,25 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
     return Dataset("mnist", whole.subset(train), whole.subset(test), f"{damage} {source}".strip(), is_full=False)
 
 
-def _per_class(labels: Tensor, n: int, seed: int) -> Tensor:
-    """Return the indices of n random examples of each class, shuffled."""
-    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
-    chosen = []
-    for label in labels.unique().tolist():
-        members = order[labels[order] == label]
-        if len(members) < n:
-            raise ValueError(f"class {label} has {len(members)} examples, fewer than the {n} asked for: ask for less")
-        chosen.append(members[:n])
-    together = torch.cat(chosen)
-    return together[torch.randperm(len(together), generator=torch.Generator().manual_seed(seed + 1))]
-
-
-def labelled_subset(split: Split, per_class: int, seed: int) -> Split:
-    """Return a random subset with the same number of examples of every class.
-
-    Raises: ValueError if per_class is not positive, or more than the smallest class has.
-    """
-    if per_class < 1:
-        raise ValueError(f"per_class must be at least 1, not {per_class}")
-    return split.subset(_per_class(split.labels.cpu(), per_class, seed).to(split.labels.device))
-
-
 def minibatches(
-    split: Split, batch_size: int, generator: torch.Generator | None = None
+    split: Split, batch_size: int, generator: torch.Generator | None = None, skip: int = 0
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield shuffled batches for ever, each image once before any comes again: x [B, C, H, W] in [0, 1] and y [B].
 
-    A last batch that would be smaller is left out, so that every batch weighs the same.
+    A last batch that would be smaller is left out, so that every batch weighs the same. The first `skip` batches are
+    passed over, as if they had been taken: for a training that goes on.
 
-    Raises: ValueError if batch_size is not between 1 and the number of examples.
+    Raises: TypeError or ValueError if batch_size is not a whole number between 1 and the number of examples.
     """
-    if not 1 <= batch_size <= len(split):
+    if inputs.check_whole("batch_size", batch_size, 1) > len(split):
         raise ValueError(f"batch_size must be between 1 and the {len(split)} examples there are, not {batch_size}")
+    inputs.check_whole("skip", skip, 0)
+    each = len(split) // batch_size
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:
-        while True:
-            order = torch.randperm(len(split), generator=generator).to(split.images.device)
-            for start in range(0, len(split) - batch_size + 1, batch_size):
-                yield split[order[start : start + batch_size]]
+        for taken in itertools.count(step=each):
+            order = torch.randperm(len(split), generator=generator).to(split.labels.device, non_blocking=True)
+            for batch in range(max(0, skip - taken), each):
+                yield split[order[batch * batch_size : (batch + 1) * batch_size]]
 
     return endless()

@@ -1,52 +1,73 @@
-"""Measure a trained model on held-out images: ELBO, likelihood, active units, neighbours."""
+"""Measure a trained model on held-out images: ELBO, likelihood, codes, active units. Its mode stays as it was."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
+from vae_utils import inputs
 from vae_utils.data import Split
-from vae_utils.losses import gaussian_log_density, importance_bound, reparameterize
-from vae_utils.models import ConditionalVAE
+from vae_utils.losses import gaussian_log_density, importance_bound
+from vae_utils.models import evaluating
+from vae_utils.runtime import own_random_numbers
 
 CHUNK = 1000  # images at a time
+ROWS = 2000  # codes decoded at a time, for an importance-sampled likelihood
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Return the device a model's weights are on."""
-    return next(model.parameters()).device
+    """Return the device a model's weights are on.
+
+    Raises: TypeError for what is no module with weights.
+    """
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    if weight is None:
+        raise TypeError(f"model must be a module with weights, not {inputs.described(model)}")
+    return weight.device
 
 
-@torch.no_grad()
 def evaluate(model: nn.Module, split: Split, beta: float = 1.0, seed: int = 0) -> dict[str, float]:
     """Return the means of loss, recon and kl over a split; for a VAE with beta = 1 the loss is the -ELBO, in nats.
 
     One z is drawn for each image, from a seed of its own, so that two calls agree.
+
+    Raises: TypeError or ValueError for a split that the model cannot read, or an empty one.
     """
-    model.eval()
-    recon, kl = torch.cat(_over_chunks(lambda x, y: torch.stack(model.terms(x, y)), model, split, seed), dim=1).mean(1)
+    beta = inputs.check_number("beta", beta)
+    terms = _over_chunks(lambda x, y: torch.stack(model.terms(x, y)), model, split, seed)
+    recon, kl = torch.cat(terms, dim=1).mean(1)
     return {"loss": (recon + beta * kl).item(), "recon": recon.item(), "kl": kl.item()}
 
 
-@torch.no_grad()
 def predict(model: nn.Module, images: Tensor) -> Tensor:
-    """Return model(images) [B, ...] computed in chunks, on the CPU."""
-    model.eval()
-    return torch.cat([model(x.to(device_of(model))).cpu() for x in images.split(CHUNK)])
+    """Return model(images) [B, ...] computed in chunks, on the CPU.
+
+    Shapes: images [B, C, H, W], uint8 or in [0, 1].
+    Raises: TypeError or ValueError for other images, or none.
+    """
+    x = _images(model, images)
+    with evaluating(model), inputs.trusted():
+        return torch.cat([model(part.to(device_of(model))).cpu() for part in x.split(CHUNK)])
 
 
-@torch.no_grad()
 def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """Return mu and logvar of each image's cloud [N, L], on the CPU."""
-    model.eval()
-    both = torch.cat(_over_chunks(lambda x, y: torch.stack(_encode(model, x, y)).cpu(), model, split, seed=0), dim=1)
-    return both[0], both[1]
+    """Return mu and logvar of each image's cloud [N, L], on the CPU.
+
+    Raises: TypeError for a model whose codes are no clouds: an autoencoder.
+    """
+
+    def both(x: Tensor, y: Tensor) -> Tensor:
+        code = _encode(model, x, y)
+        if not isinstance(code, tuple):
+            raise TypeError(f"model must give mu and logvar, and a {type(model).__name__} gives one code: encode_means")
+        return torch.stack(code).cpu()
+
+    mu, logvar = torch.cat(_over_chunks(both, model, split, seed=0), dim=1)
+    return mu, logvar
 
 
-@torch.no_grad()
 def encode_means(model: nn.Module, split: Split) -> Tensor:
     """Return the code of each image [N, L] on the CPU: z of an autoencoder, mu of a VAE."""
-    model.eval()
 
     def code(x: Tensor, y: Tensor) -> Tensor:
         code = _encode(model, x, y)
@@ -55,74 +76,80 @@ def encode_means(model: nn.Module, split: Split) -> Tensor:
     return torch.cat(_over_chunks(code, model, split, seed=0))
 
 
-@torch.no_grad()
 def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0, y: Tensor | None = None) -> Tensor:
     """Return an importance-sampled estimate of log p(x) [B], in nats: a lower bound on average.
 
     Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal. For grey pixels and
     a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of black-and-white throws of x.
     For a conditional model it is log p(x | condition), as in Sohn, Lee & Yan 2015; notebook 06, sections 6.3 and 6.9.
+    All samples of some images are decoded as one batch, which keeps a GPU busy.
 
-    Shapes: images [B, C, H, W] in [0, 1], labels y [B] for a model that needs them -> [B].
-    Raises: ValueError if samples is less than 1.
+    Shapes: images [B, C, H, W], uint8 or in [0, 1]; labels y [B] for a model that needs them -> [B].
+    Raises: TypeError or ValueError if samples is no whole number of at least 1, or images or y are not as said.
     """
-    if samples < 1:
-        raise ValueError(f"samples must be at least 1, not {samples}")
-    model.eval()
+    inputs.check_whole("samples", samples, 1)
+    x = _images(model, images)
+    if y is not None:
+        inputs.check_labels("y", y, len(x), None)
     device, bounds = device_of(model), []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        for start in range(0, len(images), 100):
-            x = images[start : start + 100].to(device)
-            given = _given(model, x, None if y is None else y[start : start + 100].to(device))
-            mu, logvar = model.encode(x, *given)
-            prior = model.prior(*given) if given else (0.0, 0.0)
-            log_w = []
-            for _ in range(samples):
-                z = reparameterize(mu, logvar)
-                log_p = gaussian_log_density(z, *prior) - model.nll(model.decode(z, *given), x, *given)
-                log_w.append(log_p - gaussian_log_density(z, mu, logvar))
-            bounds.append(importance_bound(torch.stack(log_w)).cpu())
+    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0), device):
+        each = max(1, ROWS // samples)
+        for start in range(0, len(x), each):
+            labels = None if y is None else y[start : start + each].to(device)
+            bounds.append(
+                importance_bound(_log_weights(model, x[start : start + each].to(device), labels, samples)).cpu()
+            )
     return torch.cat(bounds)
+
+
+def _log_weights(model: nn.Module, x: Tensor, y: Tensor | None, samples: int) -> Tensor:
+    """Return log p(x, z) - log q(z | x) [S, B] of samples from the encoder."""
+    given = _given(model, x, y)
+    mu, logvar = model.encode(x, *given)
+    prior = model.prior(*given) if given else (0.0, 0.0)
+    z = mu + (0.5 * logvar).exp() * torch.randn(samples, *mu.shape, device=mu.device)  # [S, B, L]
+    log_w = gaussian_log_density(z, *prior) - gaussian_log_density(z, mu, logvar)
+    parts = max(1, ROWS // len(x))
+    for first in range(0, samples, parts):
+        some = z[first : first + parts]
+        again = [_repeated(part, len(some)) for part in given]
+        x_logits = model.decode(some.flatten(0, 1), *again)
+        log_w[first : first + parts] -= model.nll(x_logits, _repeated(x, len(some)), *again).view(len(some), -1)
+    return log_w
+
+
+def _repeated(part: object, times: int) -> object:
+    """Return images, labels or another condition again and again, as long as z of that many samples."""
+    return part.repeat(times, *[1] * (part.ndim - 1)) if isinstance(part, Tensor) else part.repeat(times)
 
 
 def active_units(model: nn.Module, split: Split, threshold: float = 0.01) -> Tensor:
     """Return which latent dimensions carry information [L], as booleans: Var over the data of E[z | x] > threshold.
 
     Burda, Grosse & Salakhutdinov 2016, section 5.2.
+
+    Raises: ValueError for fewer than two images, which have no variance.
     """
+    inputs.check_number("threshold", threshold, 0)
+    if len(split) < 2:
+        raise ValueError(f"split must have at least two images, for a variance, not {len(split)}")
     return encode_means(model, split).var(0) > threshold
 
 
-@torch.no_grad()
-def nearest_neighbours(queries: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return, for each query, the index [B] of the closest image by Euclidean distance, and that distance [B].
-
-    Shapes: queries [B, C, H, W] and images [N, C, H, W], float or uint8; uint8 counts as 0..255 / 255.
-    Raises: ValueError if their image shapes differ.
-    """
-    if queries.shape[1:] != images.shape[1:]:
-        raise ValueError(f"queries are {list(queries.shape[1:])}, images {list(images.shape[1:])}: they must agree")
-    a = _floats(queries).flatten(1).cpu()
-    best, index = torch.full((len(a),), float("inf")), torch.zeros(len(a), dtype=torch.long)
-    for start in range(0, len(images), 10_000):
-        distance, nearest = torch.cdist(a, _floats(images[start : start + 10_000]).flatten(1).cpu()).min(1)
-        closer = distance < best
-        best, index = torch.where(closer, distance, best), torch.where(closer, nearest + start, index)
-    return index, best
+def _images(model: nn.Module, images: Tensor) -> Tensor:
+    """Return images as a model reads them, after a look at values and shape."""
+    device_of(model)
+    x = inputs.to_unit(images, "images")
+    return inputs.check_images("images", x, getattr(model, "config", {}).get("image_shape"))
 
 
 def _given(model: nn.Module, x: Tensor, y: Tensor | None) -> tuple:
-    """Return what a model is told beside x: its condition, or nothing."""
-    return (model.condition(x, y),) if isinstance(model, ConditionalVAE) else ()
+    """Return what a model is told beside x: its condition, if it has one, or nothing."""
+    return (model.condition(x, y),) if hasattr(model, "condition") else ()
 
 
 def _encode(model: nn.Module, x: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
     return model.encode(x, *_given(model, x, y))
-
-
-def _floats(images: Tensor) -> Tensor:
-    return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
 def _over_chunks(
@@ -130,7 +157,8 @@ def _over_chunks(
 ) -> list[Tensor]:
     """Apply a function of (x, y) to a split, chunk by chunk, with random numbers of its own."""
     device = device_of(model)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    if not hasattr(split, "labels") or not len(split):
+        raise ValueError(f"split must be a data.Split with at least one image, not {inputs.described(split)}")
+    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0), device):
         chunks = (split[i : i + CHUNK] for i in range(0, len(split), CHUNK))
         return [function(x.to(device), y.to(device)) for x, y in chunks]

@@ -1,38 +1,22 @@
 """A few labels among many images: choose them, hide the others, spread them over a graph of neighbours; notebook 07."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
-from scipy import sparse
-from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from torch import Tensor
 
-from vae_utils.data import Split
-from vae_utils.losses import reparameterize
-from vae_utils.models import UNKNOWN
+from vae_utils import inputs
 
+if TYPE_CHECKING:
+    from scipy import sparse  # it and scikit-learn take a second to import: below, where they are needed
 
-@dataclass(frozen=True)
-class Codes(Split):
-    """The clouds q(z | x) of a split as a split: images are their means [N, 1, 1, L], indexing draws a code from each.
-
-    What M2 is trained on in "M1+M2" (Kingma et al. 2014, sec. 2.3): each visit sees another sample.
-    """
-
-    logvar: Tensor
-
-    def __getitem__(self, index: Tensor | slice | list[int]) -> tuple[Tensor, Tensor]:
-        return reparameterize(self.images[index], self.logvar[index]), self.labels[index]
-
-    def to(self, device: torch.device | str) -> "Codes":
-        """Return the split with its tensors on a device."""
-        return Codes(self.images.to(device), self.labels.to(device), self.logvar.to(device))
-
-    def subset(self, index: Tensor | slice | list[int]) -> "Codes":
-        """Return the split of the chosen examples."""
-        return Codes(self.images[index], self.labels[index], self.logvar[index])
+UNKNOWN = -1  # the label of an image of which nobody has said the class
+Examples = TypeVar("Examples")  # a data.Split, or another such: labels, len, subset
 
 
 def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
@@ -43,7 +27,10 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
     Raises: ValueError if n is not a positive multiple of the number of classes, or a class has too few examples.
     """
     classes = _classes_in(labels)
-    if n < 1 or n % len(classes):
+    if not classes:
+        raise ValueError("labels must hold at least one that is known, to draw from")
+    inputs.check_whole("seed", seed)
+    if inputs.check_whole("n", n) < 1 or n % len(classes):
         above = max(1, -(-n // len(classes))) * len(classes)
         raise ValueError(f"n = {n} labels cannot be shared evenly by {len(classes)} classes: ask for {above}")
     generator = torch.Generator().manual_seed(seed)
@@ -68,7 +55,9 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
     highest count.
     """
     classes = _classes_in(labels)
-    if len(counts) != len(classes) or min(counts) < 1:
+    for count in counts:
+        inputs.check_whole("counts", count)
+    if not classes or len(counts) != len(classes) or min(counts) < 1:
         raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
     pool = draw_labels(labels, len(classes) * max(counts), seed)
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -76,7 +65,7 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
     return torch.cat(list(chosen))
 
 
-def hide_labels(split: Split, shown: Tensor, share: float | None = None, classes: int = 10) -> Split:
+def hide_labels(split: Examples, shown: Tensor, share: float | None = None, classes: int = 10) -> Examples:
     """Return the split with every label UNKNOWN but the shown ones, to train a semi-supervised model on with `fit`.
 
     With a share, the shown examples are repeated until they are about that share of the split, and so of each batch.
@@ -86,19 +75,17 @@ def hide_labels(split: Split, shown: Tensor, share: float | None = None, classes
     Raises: ValueError if shown is not such indices, each once; if a shown label is not among the classes, or a class
     has none; if the share is not between 0 and 1.
     """
-    _check_integers(shown, "shown")
+    inputs.check_labels("shown", shown, None, None)
     if not len(shown) or not 0 <= shown.min() <= shown.max() < len(split) or len(shown.unique()) < len(shown):
         raise ValueError(f"shown must be indices from 0 to {len(split) - 1}, each once, and at least one")
-    if len(split.labels) != len(split.images):
-        raise ValueError(f"there are {len(split.images)} images and {len(split.labels)} labels: one for each image")
     _check_classes(split.labels[shown], classes)
     labels = torch.full_like(split.labels, UNKNOWN)
     labels[shown] = split.labels[shown]
     hidden = replace(split, labels=labels)
     if share is None:
         return hidden
-    if not 0 < share < 1:
-        raise ValueError(f"share must lie between 0 and 1, not be {share}")
+    if inputs.check_number("share", share, 0, 1, above=True) == 1:
+        raise ValueError("share must lie between 0 and 1, not be 1: then nothing would be without a label")
     rest = (labels == UNKNOWN).nonzero().flatten()
     times = max(1, round(share / (1 - share) * len(rest) / len(shown)))
     return hidden.subset(torch.cat([rest, shown.repeat(times)]))
@@ -114,8 +101,11 @@ def neighbour_graph(features: Tensor, k: int = 10) -> sparse.csr_array:
 
     Raises: ValueError if features are not two-dimensional and finite, or there are not more than k of them.
     """
-    _check_features(features)
-    if not 1 <= k < len(features):
+    from scipy import sparse
+    from sklearn.neighbors import kneighbors_graph
+
+    _check_features("features", features)
+    if not 1 <= inputs.check_whole("k", k) < len(features):
         raise ValueError(f"k must be between 1 and {len(features) - 1}, one less than the examples, not {k}")
     near = sparse.csr_array(kneighbors_graph(features.numpy(), k, n_jobs=-1)).astype(np.float32)
     joined = near.maximum(near.T)
@@ -134,7 +124,11 @@ def spread_labels(
 
     Raises: ValueError for labels of another length, not among the classes, or a class with none.
     """
-    _check_integers(labels, "labels")
+    if getattr(graph, "ndim", None) != 2 or graph.shape[0] != graph.shape[1]:
+        raise TypeError(f"graph must be a sparse array [N, N] of neighbour_graph, not {inputs.described(graph)}")
+    inputs.check_number("alpha", alpha, 0, 1)
+    inputs.check_whole("steps", steps, 1)
+    inputs.check_labels("labels", labels, None, inputs.check_whole("classes", classes, 1), unknown=UNKNOWN)
     if len(labels) != graph.shape[0]:
         raise ValueError(f"the graph joins {graph.shape[0]} examples, the labels are {len(labels)}: pass one for each")
     shown = (labels != UNKNOWN).nonzero().flatten()
@@ -155,8 +149,11 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
 
     Raises: ValueError if these are not two-dimensional and finite, with as many columns, or k is not from 1 to N.
     """
-    _check_features(features)
-    _check_features(queries)
+    from sklearn.neighbors import NearestNeighbors
+
+    _check_features("features", features)
+    _check_features("queries", queries)
+    inputs.check_whole("k", k)
     if queries.shape[1] != features.shape[1] or not 1 <= k <= len(features):
         raise ValueError(
             f"features {list(features.shape)}, queries {list(queries.shape)} and k = {k} do not fit: queries must have "
@@ -167,26 +164,20 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
 
 
 def _classes_in(labels: Tensor) -> list[int]:
-    _check_integers(labels, "labels")
+    inputs.check_labels("labels", labels, None, None)
     return [label for label in labels.unique().tolist() if label != UNKNOWN]
 
 
-def _check_integers(values: Tensor, name: str) -> None:
-    if not isinstance(values, Tensor) or values.dtype != torch.int64 or values.ndim != 1:
-        came = f"{values.dtype} {list(values.shape)}" if isinstance(values, Tensor) else repr(values)
-        raise ValueError(f"{name} must be an int64 tensor of one dimension, not {came}: convert by torch.tensor")
-
-
 def _check_classes(labels: Tensor, classes: int) -> None:
-    count = torch.bincount(labels.clamp(0, classes), minlength=classes)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
-        raise ValueError(f"the shown labels must be from 0 to {classes - 1}, not from {labels.min()} to {labels.max()}")
-    missing = (count[:classes] == 0).nonzero().flatten().tolist()
+    """Refuse shown labels that are not among the classes, or leave out one of them."""
+    inputs.check_labels("labels", labels, None, inputs.check_whole("classes", classes, 1))
+    missing = (torch.bincount(labels, minlength=classes) == 0).nonzero().flatten().tolist()
     if missing:
-        raise ValueError(f"no label is shown of class {', '.join(map(str, missing))}: show at least one of each")
+        raise ValueError(f"labels must show at least one of each class, and none is of {', '.join(map(str, missing))}")
 
 
-def _check_features(features: Tensor) -> None:
-    if not isinstance(features, Tensor) or features.ndim != 2 or not features.isfinite().all():
-        came = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f"features must be a finite tensor [N, F], on the CPU, not {came}: flatten images to rows")
+def _check_features(name: str, features: Tensor) -> None:
+    inputs.check_floats(name, features, "N", "F")
+    inputs.check_finite(name, features)
+    if 0 in features.shape:
+        raise ValueError(f"{name} must hold at least one example and one number, not {list(features.shape)}")

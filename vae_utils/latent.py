@@ -1,13 +1,56 @@
 """The latent space as a place: ways from code to code, and Gaussians fitted to the codes; built in notebook 05."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
+from vae_utils import inputs
 from vae_utils.losses import reparameterize
+
+if TYPE_CHECKING:
+    from sklearn.mixture import GaussianMixture  # takes a second to import: below, where it is needed
+
+
+@dataclass(frozen=True)
+class Codes:
+    """The clouds q(z | x) of images as examples to train on: mu and logvar [N, L], labels [N]; notebook 07, 7.6.
+
+    It stands where a `data.Split` does. Indexing draws a code from each cloud, as an image [1, 1, L], so that M2 in
+    "M1+M2" (Kingma et al. 2014, sec. 2.3) sees another sample at each visit.
+
+    Raises: TypeError or ValueError, when it is made, for other types, shapes or lengths.
+    """
+
+    mu: Tensor
+    logvar: Tensor
+    labels: Tensor
+
+    def __post_init__(self) -> None:
+        inputs.check_floats("mu", self.mu, "N", "L")
+        inputs.check_floats("logvar", self.logvar, *self.mu.shape)
+        inputs.check_labels("labels", self.labels, len(self.mu), None)
+
+    def __len__(self) -> int:
+        return len(self.mu)
+
+    def __getitem__(self, index: Tensor | slice | list[int]) -> tuple[Tensor, Tensor]:
+        return reparameterize(self.mu[index], self.logvar[index])[:, None, None], self.labels[index]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape (1, 1, L) of each example."""
+        return 1, 1, self.mu.shape[1]
+
+    def to(self, device: torch.device | str) -> "Codes":
+        """Return the codes with their tensors on a device."""
+        return Codes(*(part.to(device) for part in vars(self).values()))
+
+    def subset(self, index: Tensor | slice | list[int]) -> "Codes":
+        """Return the codes of the chosen examples."""
+        return Codes(*(part[index] for part in vars(self).values()))
 
 
 def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -88,7 +131,7 @@ class ClassGaussians:
 class ClassMixtures:
     """A mixture of several Gaussians for each class, by scikit-learn; notebook 05, section 5.6, and 06, section 6.6."""
 
-    mixtures: tuple[GaussianMixture, ...]
+    mixtures: "tuple[GaussianMixture, ...]"
 
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, parts: int, seed: int = 0) -> "ClassMixtures":
@@ -97,6 +140,8 @@ class ClassMixtures:
         Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
         Raises: ValueError if a class has fewer than 10 images for each Gaussian.
         """
+        from sklearn.mixture import GaussianMixture
+
         counts = labels.bincount()
         if counts.min() < 10 * parts:
             raise ValueError(

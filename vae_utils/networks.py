@@ -4,26 +4,37 @@ import math
 from collections.abc import Callable
 from functools import partial
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 Shape = tuple[int, int, int]
+Network = str | tuple[nn.Module, nn.Module]
 
 
-def build_encoder(network: str, image_shape: Shape, outputs: int) -> nn.Module:
-    """Return a network [B, C, H, W] -> [B, outputs] of a named kind: "mlp", "conv", "wide" or "residual".
+def build_encoder(network: Network, image_shape: Shape, outputs: int) -> nn.Module:
+    """Return a network [B, C, H, W] -> [B, outputs] of a named kind, or the first of a pair of your own.
 
-    Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
+    The kinds are "mlp", "conv", "wide" and "residual".
+
+    Raises: ValueError for an unknown kind, for a size that the convolutional ones cannot halve twice, or for a network
+    of your own that does not fit; TypeError for what is neither a name nor a pair of modules.
     """
-    return _kind(network, image_shape)[0](image_shape, outputs)
+    if isinstance(network, str):
+        return _kind(network, image_shape)[0](image_shape, outputs)
+    return _fitting("encoder", _pair(network)[0], tuple(image_shape), (outputs,))
 
 
-def build_decoder(network: str, image_shape: Shape, inputs: int) -> nn.Module:
-    """Return a network [B, inputs] -> [B, C, H, W] of a named kind: "mlp", "conv", "wide" or "residual".
+def build_decoder(network: Network, image_shape: Shape, inputs: int) -> nn.Module:
+    """Return a network [B, inputs] -> [B, C, H, W] of a named kind, or the second of a pair of your own.
 
-    Raises: ValueError for an unknown kind, or for a size that the convolutional ones cannot halve twice.
+    The kinds are "mlp", "conv", "wide" and "residual".
+
+    Raises: as `build_encoder`.
     """
-    return _kind(network, image_shape)[1](image_shape, inputs)
+    if isinstance(network, str):
+        return _kind(network, image_shape)[1](image_shape, inputs)
+    return _fitting("decoder", _pair(network)[1], (inputs,), tuple(image_shape))
 
 
 def mlp_encoder(image_shape: Shape, outputs: int) -> nn.Module:
@@ -83,24 +94,26 @@ class ResidualBlock(nn.Module):
 
 
 def residual_encoder(image_shape: Shape, outputs: int) -> nn.Module:
-    """Return convolutions with residual blocks, halved twice by max-pooling."""
+    """Return convolutions with residual blocks, halved twice by max-pooling, channels last: that is faster."""
     c, h, w = image_shape
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.Conv2d(c, 16, 3, padding=1), nn.MaxPool2d(2), ResidualBlock(16),
         nn.Conv2d(16, 32, 3, padding=1), nn.MaxPool2d(2), ResidualBlock(32), nn.SiLU(),
         nn.Flatten(), nn.Linear(32 * (h // 4) * (w // 4), 256), nn.SiLU(), nn.Linear(256, outputs),
     )  # fmt: skip
+    return layers.to(memory_format=torch.channels_last)
 
 
 def residual_decoder(image_shape: Shape, inputs: int) -> nn.Module:
     """Return the mirror of the residual encoder, doubled twice by nearest-neighbour upsampling."""
     c, h, w = image_shape
-    return nn.Sequential(
+    layers = nn.Sequential(
         nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, 32 * (h // 4) * (w // 4)),
         nn.Unflatten(1, (32, h // 4, w // 4)),
         ResidualBlock(32), nn.SiLU(), nn.Conv2d(32, 16, 3, padding=1), nn.Upsample(scale_factor=2),
         ResidualBlock(16), nn.SiLU(), nn.Upsample(scale_factor=2), nn.Conv2d(16, c, 3, padding=1),
     )  # fmt: skip
+    return layers.to(memory_format=torch.channels_last)
 
 
 NETWORKS: dict[str, tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]] = {
@@ -116,10 +129,34 @@ def _kind(
 ) -> tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]:
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; known: {', '.join(map(repr, NETWORKS))}")
-    if len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (channels, height, width), not {image_shape}")
     if network != "mlp" and (image_shape[1] % 4 or image_shape[2] % 4):
         raise ValueError(
-            f"{network!r} halves an image twice: height and width must be multiples of 4, not {image_shape}"
+            f"network {network!r} halves an image twice: height and width must be multiples of 4, not {image_shape}"
         )
     return NETWORKS[network]
+
+
+def _pair(network: object) -> tuple[nn.Module, nn.Module]:
+    if isinstance(network, tuple | list) and len(network) == 2 and all(isinstance(n, nn.Module) for n in network):
+        return tuple(network)
+    raise TypeError(f"network must be a name or a pair of modules, (encoder, decoder), not {network!r}")
+
+
+@torch.no_grad()
+def _fitting(name: str, network: nn.Module, takes: tuple[int, ...], gives: tuple[int, ...]) -> nn.Module:
+    """Return a network of the reader's own, after a try with zeros."""
+    training = network.training
+    try:
+        came = network.eval()(torch.zeros(1, *takes))
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise ValueError(f"the {name} must take [B, {_sizes(takes)}], and raised: {error}") from None
+    finally:
+        network.train(training)
+    if not isinstance(came, Tensor) or tuple(came.shape) != (1, *gives):
+        what = f"[1, {_sizes(came.shape[1:])}]" if isinstance(came, Tensor) else type(came).__name__
+        raise ValueError(f"the {name} must make [B, {_sizes(gives)}] of [B, {_sizes(takes)}], not {what}")
+    return network
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(map(str, shape))

@@ -3,6 +3,8 @@
 import os
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +23,48 @@ def where_am_i() -> str:
     return "jupyter" if "ipykernel" in sys.modules else "python"
 
 
-def get_device() -> torch.device:
-    """Return the fastest device at hand: cuda, then mps, then cpu; the variable VAE_DEVICE overrides it.
+def get_device(wish: torch.device | str | None = None) -> torch.device:
+    """Return the device asked for; else that in the variable VAE_DEVICE; else the fastest: cuda, then mps, then cpu.
 
-    Raises: ValueError if VAE_DEVICE names no device that this machine has.
+    Raises: ValueError for what names no device, or none that this machine has.
     """
-    wish = os.environ.get("VAE_DEVICE")
-    if wish:
+    name, wish = ("device", wish) if wish is not None else ("VAE_DEVICE", os.environ.get("VAE_DEVICE") or None)
+    if wish is not None:
         try:
             torch.empty(1, device=wish)
-        except (RuntimeError, AssertionError, NotImplementedError) as error:
-            raise ValueError(f"VAE_DEVICE is {wish!r}, which this machine cannot use; try cpu ({error})") from None
+        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+            first = str(error).splitlines()[0]
+            raise ValueError(f"{name} is {wish!r}, which this machine cannot use; try cpu ({first})") from None
         return torch.device(wish)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@contextmanager
+def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> Iterator[None]:
+    """Draw from a seed inside the block, on the CPU and on a device, and leave both generators as they were found.
+
+    Without a seed the block goes on with the numbers that it finds. torch.random.fork_rng would leave out a Mac's GPU,
+    and warn of several others.
+    """
+    device = torch.device(device)
+    kind = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
+    where = (device,) if device.type == "cuda" else ()
+    state, there = torch.get_rng_state(), kind.get_rng_state(*where) if kind else None
+    try:
+        if seed is not None:
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            elif kind:
+                kind.manual_seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(state)
+        if kind:
+            kind.set_rng_state(there, *where)
 
 
 def set_seed(seed: int) -> None:

@@ -1,45 +1,25 @@
 """One training loop for every model of the series, with a budget in gradient steps."""
 
-import inspect
-import json
 import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from vae_utils import checkpoints
-from vae_utils.data import Dataset, Split, minibatches
-from vae_utils.runtime import get_device
+from vae_utils import inputs
+from vae_utils.data import Split, minibatches
+from vae_utils.history import History, Snapshots
+from vae_utils.models import evaluating
+from vae_utils.resuming import Resumable
+from vae_utils.runtime import get_device, own_random_numbers
 
 CHECK_EVERY = 25  # steps between two looks at the numbers: each look waits for a GPU
 
-
 Watcher = Callable[[int, nn.Module], dict[str, Tensor] | None]
-
-
-@dataclass(frozen=True)
-class History:
-    """What happened, step by step: the mean loss, reconstruction and KL term of each batch, in nats.
-
-    snapshots holds the tensors that the callback returned, by step and by name.
-    """
-
-    loss: Tensor
-    recon: Tensor
-    kl: Tensor
-    seconds: float
-    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.loss)
-
-    def __repr__(self) -> str:
-        return f"History of {len(self)} steps in {self.seconds:.0f} s"
 
 
 def fit(
@@ -51,165 +31,129 @@ def fit(
     lr: float = 3e-3,
     beta: float = 1.0,
     seed: int = 0,
-    device: torch.device | None = None,
+    device: torch.device | str | None = None,
     callback: Watcher | None = None,
     callback_steps: Collection[int] = (),
     log_dir: str | os.PathLike | None = None,
+    checkpoint: str | os.PathLike | None = None,
+    checkpoint_every: int = 500,
 ) -> History:
     """Train a model by Adam on mean(recon + beta * kl), the learning rate rising and falling in one cycle.
 
     The model says through terms(x, y) what recon [B] and kl [B] are. The stop button (KeyboardInterrupt) ends the
     training early and keeps model and history. callback(step, model) runs before each of the callback_steps (and
-    after the last step, if steps is among them) without changing the run, and may return a dictionary of tensors for
-    the history's snapshots. log_dir receives TensorBoard curves.
-    The same seed on the same CPU repeats the run exactly; written out by hand in notebook 04, section 4.4.
+    after the last step, if steps is among them), in evaluation mode; it may return a dictionary of tensors for the
+    history's snapshots, and must not change the weights. log_dir receives TensorBoard curves.
+    checkpoint names a file that holds the training as it stands, written every checkpoint_every steps. If it is there
+    when fit starts, and is of the same training, that goes on to the same end; it is gone once all steps are done.
+    The same seed on the same CPU repeats the run exactly, and the random numbers of whoever calls stay as they were;
+    written out by hand in notebook 04, section 4.4.
 
-    Raises: ValueError for a budget below 1 step; FloatingPointError, naming the step, if the loss stops being finite.
+    Adam's momentum stays at 0.9: letting OneCycleLR cycle it between 0.85 and 0.95, as is its default, cost the
+    convolutional VAE of notebook 04 0.26 nats (python -m experiments.momentum_cycle; three seeds).
+
+    Raises: TypeError or ValueError for a setting out of range, or data that the model cannot learn from;
+    FloatingPointError, naming the step, if the loss stops being finite.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, not {steps}")
-    device = device or get_device()
-    model.to(device).train()
-    torch.manual_seed(seed)
-    batches = minibatches(split.to(device), batch_size, torch.Generator().manual_seed(seed))
-    optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
-    record = _Record(steps, beta, log_dir)
-    with record.running():
-        for step in range(steps):
-            if step in callback_steps:
-                record.snapshot(callback, step, model)
-            x, y = next(batches)
-            recon, kl = model.terms(x, y)
-            loss = (recon + beta * kl).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            record.add(loss, recon, kl)
-        if steps in callback_steps:
-            record.snapshot(callback, steps, model)
+    settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "beta": beta, "seed": seed}
+    _check_settings(**settings)
+    looks = _check_looks(callback, callback_steps, steps)
+    _check_data(model, split)
+    device = get_device(device)
+    saved = None
+    if checkpoint is not None:
+        inputs.check_whole("checkpoint_every", checkpoint_every, 1)
+        saved = Resumable(Path(checkpoint), model, split, settings | {"looks": sorted(looks), "callback": callback})
+    with own_random_numbers(seed, device), inputs.trusted():
+        model.to(device).train()
+        optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False)
+        done = saved.restore(model, optimizer, schedule, device) if saved else None
+        record = _Record(steps, beta, log_dir, done)
+        batches = minibatches(split.to(device), batch_size, torch.Generator().manual_seed(seed), skip=len(record))
+        with record.running():
+            for step in range(len(record), steps):
+                if step in looks:
+                    record.snapshot(callback, step, model, device)
+                if saved and step % checkpoint_every == 0:
+                    saved.store(record.history(), model, optimizer, schedule, device)
+                x, y = next(batches)
+                recon, kl = model.terms(x, y)
+                loss = (recon + beta * kl).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                record.add(loss, recon, kl)
+            if steps in looks:
+                record.snapshot(callback, steps, model, device)
+        if saved and len(record) == steps:  # stopped by hand, it stays: from the last whole step that was stored
+            saved.remove()
     model.eval()
     return record.history()
-
-
-def fit_once(
-    name: str,
-    model: nn.Module,
-    dataset: Dataset,
-    *,
-    steps: int,
-    device: torch.device | None = None,
-    callback: Watcher | None = None,
-    callback_steps: Collection[int] = (),
-    log_dir: str | os.PathLike | None = None,
-    **settings: float,
-) -> History:
-    """Train a model on a data set's training split, unless the same was done before: then load what was kept.
-
-    settings go to `fit`. The same class, configuration, first weights, data, steps, settings and code count as the same
-    training; a change of any of them trains anew, as does a callback whose tensors were not kept. One line says what
-    happened, and how to train again. A training stopped by hand is not kept; log_dir sees only what is trained.
-    """
-    facts = {
-        "class": type(model).__name__,
-        "config": model.config,
-        "first_weights": checkpoints.fingerprint(model.state_dict()),
-        "data": dataset.key,
-        "settings": {"steps": steps, **settings},
-    }
-    path, device = checkpoints.kept_path(name, facts), device or get_device()
-    shown = "/".join(path.parts[-3:])
-    watched = [inspect.getsource(callback), *sorted(callback_steps)] if callback else None
-    try:
-        header, weights, arrays = checkpoints.read(path)
-        if watched in (None, json.loads(header["facts"])["watched"]):
-            model.load_state_dict(weights)
-            model.to(device).eval()
-            history = _history_from(arrays)
-            print(f"{name}: loaded, trained before in {history.seconds:.0f} s. To train it again, delete {shown}")
-            return history
-    except FileNotFoundError:
-        pass
-    except (ValueError, RuntimeError) as error:
-        print(error)
-    watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
-    history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
-    if len(history) == steps:
-        try:
-            checkpoints.save(path, model, arrays=_arrays_of(history), **facts, watched=watched)
-            print(f"{name}: trained in {history.seconds:.0f} s, kept in {shown}")
-        except (OSError, ValueError) as error:
-            print(f"{name}: trained in {history.seconds:.0f} s, not kept: {error}")
-    return history
-
-
-def _arrays_of(history: History) -> dict[str, Tensor]:
-    curves = torch.stack([history.loss, history.recon, history.kl])
-    snapshots = {f"snapshot/{step}/{name}": t for step, seen in history.snapshots.items() for name, t in seen.items()}
-    return {"curves": curves, "seconds": torch.tensor(history.seconds), **snapshots}
-
-
-def _history_from(arrays: dict[str, Tensor]) -> History:
-    snapshots: dict[int, dict[str, Tensor]] = {}
-    for path in filter(lambda path: path.startswith("snapshot/"), arrays):
-        _, step, name = path.split("/", 2)
-        snapshots.setdefault(int(step), {})[name] = arrays[path]
-    return History(*arrays["curves"], arrays["seconds"].item(), dict(sorted(snapshots.items())))
 
 
 class _Record:
     """The numbers of a run: kept on the device, looked at now and then, shown in a progress bar."""
 
-    def __init__(self, steps: int, beta: float, log_dir: str | os.PathLike | None) -> None:
-        self.values: list[Tensor] = []
-        self.snapshots: dict[int, dict[str, Tensor]] = {}
-        self.checked, self.steps, self.beta = 0, steps, beta
+    def __init__(self, steps: int, beta: float, log_dir: str | os.PathLike | None, done: History | None) -> None:
+        curves = [] if done is None else torch.stack([done.loss, done.recon, done.kl], dim=1).unbind()
+        self.values: list[Tensor] = list(curves)
+        self.snapshots: Snapshots = {} if done is None else done.snapshots
+        self.checked, self.steps, self.beta = len(self.values), steps, beta
+        self.before = 0.0 if done is None else done.seconds
         self.writer = None
         if log_dir is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             self.writer = SummaryWriter(log_dir)
 
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def seconds(self) -> float:
+        return self.before + time.perf_counter() - self.began
+
     @contextmanager
     def running(self) -> Iterator[None]:
         self.began = time.perf_counter()
-        with tqdm(
-            total=self.steps, unit="step", leave=False, disable=os.environ.get("VAE_PROGRESS") == "0"
-        ) as self.bar:
+        silent = os.environ.get("VAE_PROGRESS") == "0"
+        with tqdm(total=self.steps, initial=len(self), unit="step", leave=False, disable=silent) as self.bar:
             try:
                 try:
                     yield
                 except KeyboardInterrupt:
-                    done = len(self.values)
-                    print(f"Stopped by hand after {done} of {self.steps} steps; the model keeps what it has learned.")
+                    print(
+                        f"Stopped by hand after {len(self)} of {self.steps} steps; the model keeps what it has learned."
+                    )
                 self._check()
             finally:
-                self.seconds = time.perf_counter() - self.began
+                self.took = self.seconds
                 if self.writer is not None:
                     self.writer.close()
 
-    def snapshot(self, callback: Watcher | None, step: int, model: nn.Module) -> None:
-        """Call back in evaluation mode, and leave the run's random numbers as they were."""
-        if callback is None:
-            raise ValueError("callback_steps were given without a callback: pass callback=f, called as f(step, model)")
-        model.eval()
-        with torch.no_grad(), torch.random.fork_rng():
+    def snapshot(self, callback: Watcher, step: int, model: nn.Module, device: torch.device) -> None:
+        """Call back in evaluation mode, and leave the run's random numbers and weights as they were."""
+        versions = [tensor._version for tensor in model.state_dict(keep_vars=True).values()]
+        with evaluating(model), own_random_numbers(None, device), inputs.trusted(False):
             seen = callback(step, model)
-        model.train()
+        if versions != [tensor._version for tensor in model.state_dict(keep_vars=True).values()]:
+            raise ValueError(f"callback changed the weights at step {step}: it may only look; train them in the model")
         if seen is not None:
-            self.snapshots[step] = {name: tensor.cpu() for name, tensor in seen.items()}
+            self.snapshots[step] = {name: tensor.detach().cpu() for name, tensor in seen.items()}
 
     def add(self, loss: Tensor, recon: Tensor, kl: Tensor) -> None:
         self.values.append(torch.stack([loss.detach(), recon.detach().mean(), kl.detach().mean()]))
-        if len(self.values) % CHECK_EVERY == 0:
+        if len(self) % CHECK_EVERY == 0:
             self._check()
 
     def _check(self) -> None:
         """Look at the steps since the last look: show them, log them, and stop if a number is not finite."""
-        if self.checked == len(self.values):
+        if self.checked == len(self):
             return
         new = torch.stack(self.values[self.checked :]).cpu()
+        self.values[self.checked :] = new.unbind()
         if self.writer is not None:
             for step, row in enumerate(new.tolist(), start=self.checked):
                 for name, value in zip(("loss", "recon", "kl"), row, strict=True):
@@ -220,11 +164,40 @@ class _Record:
         self.bar.update(len(new))
         loss, recon, kl = new.mean(0).tolist()
         self.bar.set_postfix_str(f"loss {loss:.1f} = recon {recon:.1f} + {self.beta:g} x kl {kl:.1f} nats")
-        self.checked = len(self.values)
+        self.checked = len(self)
 
     def history(self) -> History:
-        loss, recon, kl = torch.stack(self.values).cpu().unbind(1) if self.values else torch.zeros(3, 0)
-        return History(loss, recon, kl, self.seconds, self.snapshots)
+        self._check()
+        loss, recon, kl = torch.stack(self.values).unbind(1) if self.values else torch.zeros(3, 0)
+        return History(loss, recon, kl, getattr(self, "took", None) or self.seconds, self.snapshots)
+
+
+def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: int) -> None:
+    inputs.check_whole("steps", steps, 1)
+    inputs.check_whole("batch_size", batch_size, 1)
+    inputs.check_number("lr", lr, 0, above=True)
+    inputs.check_number("beta", beta, 0)
+    inputs.check_whole("seed", seed, 0)
+
+
+def _check_looks(callback: Watcher | None, callback_steps: Collection[int], steps: int) -> frozenset[int]:
+    """Return when to call back."""
+    looks = frozenset(inputs.check_whole("callback_steps", step, 0, steps) for step in callback_steps)
+    if (callback is None) != (not looks):
+        missing = "callback_steps were given without a callback: pass callback=f, called as f(step, model)"
+        other = "callback was given without callback_steps: say when, as in callback_steps=range(0, steps + 1, 100)"
+        raise ValueError(other if callback is not None else missing)
+    return looks
+
+
+def _check_data(model: nn.Module, split: Split) -> None:
+    """Look once at what the loop will not look at again."""
+    if not isinstance(model, nn.Module) or not callable(getattr(model, "terms", None)):
+        raise TypeError(f"model must be a module with terms(x, y) -> recon [B], kl [B], not a {type(model).__name__}")
+    if not all(hasattr(split, name) for name in ("labels", "shape", "to", "__getitem__")):
+        raise TypeError(f"split must be a data.Split, as dataset.train is, not a {type(split).__name__}")
+    if hasattr(model, "check_data"):
+        model.check_data(split.shape, split.labels)
 
 
 def _explain(step: int, loss: float, recon: float, kl: float) -> str:

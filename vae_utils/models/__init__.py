@@ -2,17 +2,18 @@
 
 from torch import nn
 
-from vae_utils.models.conditional import CVAE, Completer, ConditionalVAE
-from vae_utils.models.judge import DigitJudge, forgeries
+from vae_utils.models.base import Model, evaluating
+from vae_utils.models.classifiers import Classifier, DigitJudge, forgeries
+from vae_utils.models.completer import Completer
+from vae_utils.models.conditional import CVAE, ConditionalVAE
 from vae_utils.models.pose import PoseVAE
-from vae_utils.models.semi_supervised import M2, UNKNOWN, Classifier, CodeM2, LabelledVAE, class_costs
+from vae_utils.models.semi_supervised import M2, CodeM2, LabelledVAE, class_costs
 from vae_utils.models.vae import VAE, Autoencoder
 
 __all__ = [
     "CVAE",
     "KNOWN",
     "M2",
-    "UNKNOWN",
     "VAE",
     "Autoencoder",
     "Classifier",
@@ -21,8 +22,10 @@ __all__ = [
     "ConditionalVAE",
     "DigitJudge",
     "LabelledVAE",
+    "Model",
     "PoseVAE",
     "class_costs",
+    "evaluating",
     "forgeries",
 ]
 

@@ -1,11 +1,15 @@
 """A VAE that draws a digit upright, then leans, turns, stretches and moves it: notebook 07, section 7.4."""
 
+from functools import cache
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from vae_utils.inputs import check_floats as _check_floats
+from vae_utils.models.base import check_settings
 from vae_utils.models.vae import VAE
-from vae_utils.networks import Shape, build_decoder, build_encoder
+from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
 POSE = {"turn": 0.15, "lean": 0.25, "width": 0.12, "height": 0.12, "right": 0.06, "down": 0.06}  # what z = 1 does
 EMPTY = -8.0  # the logit of a pixel outside the drawing
@@ -20,12 +24,15 @@ class PoseVAE(VAE):
     pose for all digits. The design is that of Detlefsen & Hauberg (2019), with a six-number pose.
     """
 
-    def __init__(self, latent_dim: int = 26, network: str = "conv", image_shape: Shape = (1, 28, 28)) -> None:
+    def __init__(self, latent_dim: int = 26, network: Network = "conv", image_shape: Shape = (1, 28, 28)) -> None:
+        super().__init__(latent_dim, network, image_shape)
+
+    def build(self, latent_dim: int, network: Network, image_shape: Shape) -> None:
+        """Make the networks: the poser, and encoder and decoder of the content."""
         _check_content(latent_dim)
+        check_settings(self.config)
         content = latent_dim - len(POSE)
-        nn.Module.__init__(self)  # another encoder than a VAE's
-        self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
-        self.poser = build_encoder(network, image_shape, 2 * len(POSE))
+        self.poser = build_encoder(network if isinstance(network, str) else "conv", image_shape, 2 * len(POSE))
         self.encoder = build_encoder(network, image_shape, 2 * content)
         self.decoder = build_decoder(network, image_shape, content)
         with torch.no_grad():  # every image starts with the pose 0, known to about a third
@@ -34,17 +41,20 @@ class PoseVAE(VAE):
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar [B, L] of q(z | x): pose first, then content, read from the straightened image."""
+        self._check_images(x)
         pose, pose_logvar = self.poser(x).chunk(2, dim=1)
         mu, logvar = self.encoder(warp(x, affine(pose))).chunk(2, dim=1)
         return torch.cat([pose, mu], dim=1), torch.cat([pose_logvar, logvar], dim=1)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return x_logits [B, C, H, W] of p(x | z): the upright drawing, moved as the pose says."""
+        self._check_codes(z)
         pose, content = z.tensor_split([len(POSE)], dim=1)
         return warp(self.decoder(content) - EMPTY, inverse(affine(pose))) + EMPTY
 
     def straighten(self, x: Tensor) -> Tensor:
         """Return images [B, C, H, W] with their pose, as the encoder sees it, taken out."""
+        self._check_images(x)
         return warp(x, affine(self.poser(x).chunk(2, dim=1)[0]))
 
 
@@ -53,8 +63,12 @@ def affine(pose: Tensor) -> Tensor:
 
     The numbers are in the order and the units of POSE: radians clockwise, a slope to the right as of italics,
     logarithms of scales, and half image widths. With all of them zero nothing moves.
+
+    Raises: TypeError or ValueError for what are no poses.
     """
-    turn, lean, width, height, right, down = (pose * pose.new_tensor(list(POSE.values()))).unbind(dim=1)
+    _check_floats("pose", pose, "B", len(POSE))
+    columns = zip(pose.unbind(dim=1), POSE.values(), strict=True)
+    turn, lean, width, height, right, down = (column * unit for column, unit in columns)
     cos, sin = turn.cos(), turn.sin()
     across = torch.stack([cos, sin], dim=1) * width.exp()[:, None]
     along = torch.stack([-cos * lean - sin, -sin * lean + cos], dim=1) * height.exp()[:, None]
@@ -62,15 +76,40 @@ def affine(pose: Tensor) -> Tensor:
 
 
 def inverse(matrix: Tensor) -> Tensor:
-    """Return the affine maps [B, 2, 3] that undo those of matrix [B, 2, 3]."""
-    back = torch.linalg.inv(matrix[:, :, :2])
-    return torch.cat([back, -back @ matrix[:, :, 2:]], dim=2)
+    """Return the affine maps [B, 2, 3] that undo those of matrix [B, 2, 3]: of 2 x 2, the inverse is a formula.
+
+    Raises: TypeError or ValueError for another type or shape. A map that cannot be undone gives infinities.
+    """
+    _check_floats("matrix", matrix, "B", 2, 3)
+    (a, b, right), (c, d, down) = (row.unbind(dim=1) for row in matrix.unbind(dim=1))
+    determinant = a * d - b * c
+    back = torch.stack([d, -b, b * down - d * right, -c, a, c * right - a * down], dim=1) / determinant[:, None]
+    return back.view(-1, 2, 3)
 
 
 def warp(x: Tensor, matrix: Tensor) -> Tensor:
-    """Return images [B, C, H, W] fetched through affine maps [B, 2, 3], bilinearly; 0 comes from outside."""
+    """Return images [B, C, H, W] fetched through affine maps [B, 2, 3], bilinearly; 0 comes from outside.
+
+    Raises: TypeError or ValueError for other types or shapes.
+    """
+    _check_floats("x", x, "B", "C", "H", "W")
+    _check_floats("matrix", matrix, len(x), 2, 3)
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
+    if not warps_in_training(x.device.type):  # there and back again: slower, and the same
+        return F.grid_sample(x.cpu(), grid.cpu(), align_corners=False).to(x.device)
     return F.grid_sample(x, grid, align_corners=False)
+
+
+@cache
+def warps_in_training(device_type: str) -> bool:
+    """Return whether gradients pass through a warp on a kind of device: older PyTorch lacks that on a Mac's GPU."""
+    x = torch.zeros(1, 1, 2, 2, device=device_type, requires_grad=True)
+    try:
+        F.grid_sample(x, torch.zeros(1, 2, 2, 2, device=device_type), align_corners=False).sum().backward()
+    except NotImplementedError:
+        print(f"This PyTorch ({torch.__version__}) cannot train a warp on {device_type}: it is done on the CPU.")
+        return False
+    return True
 
 
 def _check_content(latent_dim: int) -> None:

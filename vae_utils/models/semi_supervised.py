@@ -1,4 +1,4 @@
-"""Models for a few labels: a classifier, a classifier on the code, and M2 of Kingma et al. (2014); notebook 07.
+"""Models for a few labels: a classifier on the code, and M2 of Kingma et al. (2014); built in notebook 07.
 
 A label of UNKNOWN (-1) means that nobody has said which class the image belongs to.
 """
@@ -9,52 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vae_utils import inputs
+from vae_utils.labels import UNKNOWN
 from vae_utils.losses import categorical_kl, gaussian_kl, gaussian_log_density, reparameterize
+from vae_utils.models.base import evaluating
+from vae_utils.models.classifiers import Classifier
 from vae_utils.models.conditional import CVAE
-from vae_utils.models.pose import affine, warp
-from vae_utils.models.vae import VAE
-from vae_utils.networks import Shape, build_decoder
-
-UNKNOWN = -1
-
-
-class Classifier(nn.Module):
-    """q(y | x): images [B, C, H, W] -> logits [B, classes]; "conv" with pooling and dropout, or an "mlp".
-
-    moves > 0 shows it a freshly turned, leaning, stretched and shifted copy of each image in training: a pose of
-    standard deviation `moves`, in the units of a PoseVAE.
-    """
-
-    def __init__(
-        self, network: str = "conv", image_shape: Shape = (1, 28, 28), classes: int = 10, moves: float = 0.0
-    ) -> None:
-        if network not in ("conv", "mlp"):
-            raise ValueError(f"there is no classifier {network!r}; known: 'conv', 'mlp'")
-        super().__init__()
-        self.config = {"network": network, "image_shape": tuple(image_shape), "classes": classes, "moves": moves}
-        c, h, w = image_shape
-        if network == "conv":
-            self.layers = nn.Sequential(
-                nn.Conv2d(c, 16, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-                nn.Conv2d(16, 32, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
-                nn.Flatten(), nn.Dropout(0.5), nn.Linear(32 * (h // 4) * (w // 4), 128), nn.ReLU(),
-                nn.Dropout(0.5), nn.Linear(128, classes),
-            )  # fmt: skip
-        else:
-            self.layers = nn.Sequential(
-                nn.Flatten(), nn.Linear(c * h * w, 500), nn.ReLU(), nn.Dropout(0.5), nn.Linear(500, classes)
-            )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the logits of the classes."""
-        if self.training and self.config["moves"]:
-            x = warp(x, affine(self.config["moves"] * torch.randn(len(x), 6, device=x.device)))
-        return self.layers(x)
-
-    def terms(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the cross-entropy [B] of each image, and zeros."""
-        loss = F.cross_entropy(self(x), y, reduction="none")
-        return loss, torch.zeros_like(loss)
+from vae_utils.models.vae import VAE, _check_sample
+from vae_utils.networks import Network, Shape
 
 
 class LabelledVAE(VAE):
@@ -64,20 +26,27 @@ class LabelledVAE(VAE):
     training; the beta is `fit`'s.
     """
 
+    labels = "some"
+
     def __init__(
         self,
         latent_dim: int = 2,
-        network: str = "mlp",
+        network: Network = "mlp",
         image_shape: Shape = (1, 28, 28),
         classes: int = 10,
         weight: float = 1.0,
     ) -> None:
-        super().__init__(latent_dim, network, image_shape)
-        self.config |= {"classes": classes, "weight": weight}
+        super().__init__(latent_dim, network, image_shape, classes=classes, weight=weight)
+
+    def build(self, latent_dim: int, network: Network, image_shape: Shape, classes: int, weight: float) -> None:
+        """Make the networks: a VAE's, and the classifier."""
+        inputs.check_number("weight", weight, 0)
+        super().build(latent_dim, network, image_shape)
         self.head = nn.Sequential(nn.Linear(latent_dim, 64), nn.SiLU(), nn.Linear(64, classes))
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the two terms of the negative ELBO [B]; in training, the weighted cross-entropy is in the first."""
+        _check_known(y if self.training else torch.full((len(x),), UNKNOWN), x, self.config["classes"])
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar)
         recon = self.nll(self.decode(z), x)
@@ -103,10 +72,12 @@ class M2(CVAE):
     are drawn as Bernoulli(x) if binarise is set.
     """
 
+    labels = "some"
+
     def __init__(
         self,
         latent_dim: int = 20,
-        network: str = "mlp",
+        network: Network = "mlp",
         image_shape: Shape = (1, 28, 28),
         classes: int = 10,
         alpha: float = 10.0,
@@ -115,26 +86,41 @@ class M2(CVAE):
         binarise: bool = True,
         skip: float = 1e-2,
     ) -> None:
-        super().__init__(latent_dim, network, image_shape, classes)
-        self.config |= {"alpha": alpha, "classifier": classifier, "moves": moves, "binarise": binarise, "skip": skip}
-        self.classifier = Classifier(classifier, image_shape, classes, moves)
+        settings = {"alpha": alpha, "classifier": classifier, "moves": moves, "binarise": binarise, "skip": skip}
+        super().__init__(latent_dim, network, image_shape, classes, **settings)
+
+    def build(
+        self, *parts: object, classifier: str, moves: float, alpha: float, skip: float, binarise: bool, **more: object
+    ) -> None:
+        """Make the networks: a CVAE's, and the classifier."""
+        inputs.check_number("alpha", alpha, 0)
+        inputs.check_number("skip", skip, 0, 1)
+        super().build(**more)
+        self.classifier = Classifier(classifier, more["image_shape"], more["classes"], moves)
 
     def classify(self, x: Tensor) -> Tensor:
         """Return log q(y | x) [B, classes]."""
         return self.classifier(x).log_softmax(dim=1)
 
+    def observe(self, x: Tensor) -> Tensor:
+        """Return what the model learns from: pixels drawn as Bernoulli(x), if binarise is set."""
+        return torch.bernoulli(x) if self.config["binarise"] else x
+
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what an image costs and what its latents cost, [B] each, in nats; notebook 07, section 7.5.
 
-        Raises: ValueError if y is missing, or holds anything but classes and UNKNOWN.
+        On a GPU `nonzero` waits once a step: how many pairs of image and class count is known only then.
+
+        Raises: TypeError or ValueError if y is missing, or holds anything but classes and UNKNOWN.
         """
         _check_known(y, x, self.config["classes"])
-        if self.training and self.config.get("binarise"):
-            x = torch.bernoulli(x)
+        if self.training:
+            x = self.observe(x)
         log_q = self.classify(x)
         known = y != UNKNOWN
         weight = torch.where(known[:, None], F.one_hot(y.clamp(min=0), self.config["classes"]), log_q.exp())
-        weight = weight * (weight > (self.config["skip"] if self.training else 0))
+        likely = weight > (self.config["skip"] if self.training else 0)
+        weight = weight * (likely | (weight == weight.amax(dim=1, keepdim=True)))  # the likeliest class always counts
         image, label = weight.nonzero(as_tuple=True)
         recon, kl = super().terms(x[image], label)  # one row for each image and each class it may have
         share = (weight / weight.sum(dim=1, keepdim=True))[image, label]
@@ -152,24 +138,40 @@ class CodeM2(M2):
     torch.set_flush_denormal(True) before training.
     """
 
+    numbers = 2  # for each number of a code: the mean and the log-variance
+
     def __init__(
         self,
         latent_dim: int = 20,
-        network: str = "mlp",
+        network: Network = "mlp",
         image_shape: Shape = (1, 1, 20),
         classes: int = 10,
         alpha: float = 10.0,
         skip: float = 1e-2,
     ) -> None:
         super().__init__(latent_dim, network, image_shape, classes, alpha, "mlp", binarise=False, skip=skip)
-        self.config = {name: self.config[name] for name in ("latent_dim", "network", "image_shape", "classes")}
-        self.config |= {"alpha": alpha, "skip": skip}
-        self.decoder = build_decoder(network, (2, *image_shape[1:]), latent_dim + classes)
+        for name in ("classifier", "moves", "binarise"):  # not to be chosen, for codes
+            del self.config[name]
+
+    def observe(self, x: Tensor) -> Tensor:
+        """Return x: a code is no probability."""
+        return x
 
     def nll(self, x_logits: Tensor, x: Tensor, given: object = None) -> Tensor:
         """Return -log p(x | y, z) [B] in nats; x_logits [B, 2, 1, F] are the means and the log-variances."""
         mean, logvar = x_logits.chunk(2, dim=1)
         return -gaussian_log_density(x.flatten(1), mean.flatten(1), logvar.flatten(1))
+
+    @torch.no_grad()
+    def sample(self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
+        """Return one code [B, 1, 1, F] for each label y [B], for the other VAE to decode: the mean of p(x | y, z).
+
+        z ~ N(0, temperature^2 I). Raises: as `CVAE.sample`.
+        """
+        self._check_labels(y, None)
+        _check_sample(len(y), temperature)
+        z = torch.randn(len(y), self.config["latent_dim"], generator=generator).to(self.pictures.device)
+        return self.decode(temperature * z, y.to(self.pictures.device)).chunk(2, dim=1)[0]
 
 
 @torch.no_grad()
@@ -177,24 +179,26 @@ def class_costs(model: CVAE, x: Tensor, draws: int = 8) -> Tensor:
     """Return what images cost as members of each class: L(x, y) [B, classes] in nats, log K included.
 
     Kingma et al. (2014), eq. 6, its expectation a mean over draws of z, with the same noise for every class. Bayes'
-    rule with these costs, softmax(-L), is what q(y | x) should be (notebook 07, section 7.5).
+    rule with these costs, softmax(-L), is what q(y | x) should be (notebook 07, section 7.5). The model's mode stays.
+
+    Raises: TypeError or ValueError for what is no CVAE, or no images of it, or if draws is no whole number above 0.
     """
-    model.eval()
+    if not isinstance(model, CVAE):
+        raise TypeError(f"model must be a CVAE or an M2, which know classes, not a {type(model).__name__}")
+    inputs.check_images("x", x, model.config["image_shape"])
+    inputs.check_whole("draws", draws, 1)
     noise, classes = torch.randn(draws, len(x), model.config["latent_dim"], device=x.device), model.config["classes"]
     costs = []
-    for label in range(classes):
-        y = torch.full((len(x),), label, device=x.device)
-        mu, logvar = model.encode(x, y)
-        drawn = [model.nll(model.decode(mu + (logvar / 2).exp() * eps, y), x) for eps in noise]
-        costs.append(torch.stack(drawn).mean(0) + gaussian_kl(mu, logvar) + math.log(classes))
+    with evaluating(model):
+        for label in range(classes):
+            y = torch.full((len(x),), label, device=x.device)
+            mu, logvar = model.encode(x, y)
+            drawn = [model.nll(model.decode(mu + (logvar / 2).exp() * eps, y), x) for eps in noise]
+            costs.append(torch.stack(drawn).mean(0) + gaussian_kl(mu, logvar) + math.log(classes))
     return torch.stack(costs, dim=1)
 
 
 def _check_known(y: Tensor | None, x: Tensor, classes: int) -> None:
-    if not isinstance(y, Tensor) or y.dtype != torch.int64 or y.shape != (len(x),):
-        came = f"{y.dtype} {list(y.shape)}" if isinstance(y, Tensor) else repr(y)
-        raise ValueError(f"the labels must be int64 [{len(x)}], one for each image, not {came}; unknown ones are -1")
-    if len(y) and not UNKNOWN <= y.min() <= y.max() < classes:
-        raise ValueError(
-            f"the labels must be from 0 to {classes - 1}, or {UNKNOWN} where unknown, not from {y.min()} to {y.max()}"
-        )
+    if y is None or not isinstance(x, Tensor):
+        raise TypeError(f"y must be given, an int64 tensor with one label for each image, {UNKNOWN} where unknown")
+    inputs.check_labels("y", y, len(x), classes, unknown=UNKNOWN)

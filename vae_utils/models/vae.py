@@ -1,28 +1,37 @@
 """The autoencoder and the variational autoencoder."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from vae_utils import inputs
 from vae_utils.losses import bernoulli_nll, gaussian_kl, reparameterize, squared_error
-from vae_utils.networks import Shape, build_decoder, build_encoder
+from vae_utils.models.base import Model, check_settings
+from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
 
-class Autoencoder(nn.Module):
-    """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.3."""
+class Autoencoder(Model):
+    """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.3.
 
-    def __init__(self, latent_dim: int, network: str = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
-        _check_latent_dim(latent_dim)
-        super().__init__()
-        self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
+    network names both networks ("mlp", "conv", "wide", "residual"), or is a pair of your own: (encoder, decoder).
+    """
+
+    def __init__(self, latent_dim: int, network: Network = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
+        super().__init__(latent_dim=latent_dim, network=network, image_shape=image_shape)
+
+    def build(self, latent_dim: int, network: Network, image_shape: Shape) -> None:
+        """Make the networks."""
+        check_settings(self.config)
         self.encoder = build_encoder(network, image_shape, latent_dim)
         self.decoder = build_decoder(network, image_shape, latent_dim)
 
     def encode(self, x: Tensor) -> Tensor:
         """Return the codes z [B, L] of images [B, C, H, W]."""
+        self._check_images(x)
         return self.encoder(x)
 
     def decode(self, z: Tensor) -> Tensor:
         """Return x_logits [B, C, H, W] of codes [B, L]; their sigmoid is the picture."""
+        self._check_codes(z)
         return self.decoder(z)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,27 +41,38 @@ class Autoencoder(nn.Module):
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the squared error [B] of each image, and a zero: an autoencoder pays nothing for its codes."""
+        inputs.check_unit("x", x)
         x_logits, z = self(x)
         return squared_error(x_logits.sigmoid(), x), z.new_zeros(len(x))
 
 
-class VAE(nn.Module):
-    """The variational autoencoder of Kingma & Welling (2014), with a Bernoulli decoder; built in notebook 04."""
+class VAE(Model):
+    """The variational autoencoder of Kingma & Welling (2014), with a Bernoulli decoder; built in notebook 04.
 
-    def __init__(self, latent_dim: int = 20, network: str = "mlp", image_shape: Shape = (1, 28, 28)) -> None:
-        _check_latent_dim(latent_dim)
-        super().__init__()
-        self.config = {"latent_dim": latent_dim, "network": network, "image_shape": tuple(image_shape)}
+    network names both networks ("mlp", "conv", "wide", "residual"), or is a pair of your own: (encoder, decoder), the
+    encoder [B, C, H, W] -> [B, 2 L], mu and logvar side by side.
+    """
+
+    def __init__(
+        self, latent_dim: int = 20, network: Network = "mlp", image_shape: Shape = (1, 28, 28), **settings: object
+    ) -> None:
+        super().__init__(latent_dim=latent_dim, network=network, image_shape=image_shape, **settings)
+
+    def build(self, latent_dim: int, network: Network, image_shape: Shape) -> None:
+        """Make the networks; a kind with settings of its own takes them here."""
+        check_settings(self.config)
         self.encoder = build_encoder(network, image_shape, 2 * latent_dim)
         self.decoder = build_decoder(network, image_shape, latent_dim)
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar [B, L] of q(z | x) for images [B, C, H, W]."""
+        self._check_images(x)
         mu, logvar = self.encoder(x).chunk(2, dim=1)
         return mu, logvar
 
     def decode(self, z: Tensor) -> Tensor:
         """Return x_logits [B, C, H, W] of p(x | z) for codes [B, L]."""
+        self._check_codes(z)
         return self.decoder(z)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +94,8 @@ class VAE(nn.Module):
     def sample(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """Return n images [n, C, H, W] in [0, 1], decoded from z ~ N(0, temperature^2 I), z drawn on the CPU.
 
-        Raises: ValueError if n is less than 1 or the temperature is negative.
+        Raises: TypeError or ValueError if n is no whole number of at least 1, or the temperature negative or not
+        finite.
         """
         _check_sample(n, temperature)
         device = next(self.parameters()).device
@@ -82,11 +103,6 @@ class VAE(nn.Module):
         return self.decode(temperature * z.to(device)).sigmoid()
 
 
-def _check_latent_dim(latent_dim: int) -> None:
-    if not isinstance(latent_dim, int) or latent_dim < 1:
-        raise ValueError(f"latent_dim must be a whole number of at least 1, not {latent_dim!r}")
-
-
 def _check_sample(n: int, temperature: float) -> None:
-    if n < 1 or temperature < 0:
-        raise ValueError(f"n must be at least 1 and temperature not negative, not {n} and {temperature}")
+    inputs.check_whole("n", n, 1)
+    inputs.check_number("temperature", temperature, 0)

@@ -1,0 +1,156 @@
+"""Models that are trained once and kept: what counts as the same training, where it lies, and who may do it."""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import nn
+
+from vae_utils import checkpoints, models, runtime
+from vae_utils.data import Dataset
+from vae_utils.fingerprints import Unpinned, fingerprint
+from vae_utils.history import History
+from vae_utils.training import Watcher, fit
+
+Facts = dict[str, object]
+
+
+def fit_once(
+    name: str,
+    model: nn.Module,
+    dataset: Dataset,
+    *,
+    steps: int,
+    device: torch.device | str | None = None,
+    callback: Watcher | None = None,
+    callback_steps: Collection[int] = (),
+    log_dir: str | os.PathLike | None = None,
+    **settings: float,
+) -> History:
+    """Train a model on a data set's training split, unless the same was done before: then load what was kept.
+
+    settings go to `training.fit`. The same training is one of the same model (class, configuration, first weights,
+    and all code that they reach, a notebook's own included), the same images and labels, steps, settings, `fit` and
+    version of PyTorch; see `fingerprints`. A change of any of them trains anew, as does another callback, or other
+    steps for it: its tensors are kept with the model. Device and number of threads change a result only by rounding,
+    and do not count. One line says what happened, and how to train again.
+    If another process is training the same, this one waits for it. A training stopped by hand is not kept; log_dir
+    sees only what is trained. The random numbers of whoever calls stay as they were.
+
+    Raises: as `training.fit`.
+    """
+    device = runtime.get_device(device)
+    watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
+    try:
+        facts = training_facts(model, dataset, {"steps": steps, **settings})
+        watched = fingerprint((callback, sorted(callback_steps))) if callback else None
+    except Unpinned as error:
+        history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
+        print(f"{name}: trained in {history.seconds:.0f} s, not kept, because {error}")
+        return history
+    path = kept_path(name, facts)
+    with _alone(path):
+        history = _kept(path, model, facts, watched)
+        if history is not None:
+            model.to(device).eval()
+            again = "/".join(path.parts[-3:])
+            print(f"{name}: loaded, trained before in {history.seconds:.0f} s. To train it again, delete {again}")
+            return history
+        history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
+        if len(history) == steps:
+            print(f"{name}: trained in {history.seconds:.0f} s, {_keep(path, model, history, facts, watched)}")
+    return history
+
+
+def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, object]) -> Facts:
+    """Return all that decides what a training makes of a model, of the kinds that JSON has.
+
+    Raises: Unpinned if the model reaches something without content that could be looked at, such as an open file.
+    """
+    return {
+        "class": _name_of(model),
+        "model": fingerprint(model),
+        "data": f"{dataset.name}, {len(dataset.train)} examples, {fingerprint(dataset.train)}",
+        "settings": {name: settings[name] for name in sorted(settings)},
+        "code": fingerprint(fit),
+        "torch": torch.__version__,
+    }
+
+
+def kept_path(name: str, facts: Facts) -> Path:
+    """Return the file under data/trained (or VAE_TRAINED) for a training, its name keyed by its facts."""
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
+    return trained_folder() / f"{name}-{key}.safetensors"
+
+
+def trained_folder() -> Path:
+    """Return where trained models are kept: VAE_TRAINED, else the project's data/trained."""
+    return Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
+
+
+def _kept(path: Path, model: nn.Module, facts: Facts, watched: str | None) -> History | None:
+    """Load what is kept into the model and return its history; None if it is not there, or not of these facts."""
+    try:
+        header, weights, arrays = checkpoints.read(path)
+        found = json.loads(header["facts"])
+        seen = found.pop("watched", None)
+        if found != json.loads(json.dumps(facts)) or watched not in (None, seen):
+            return None
+        history = History.from_arrays(arrays)
+        model.load_state_dict(weights)
+        return history
+    except FileNotFoundError:
+        return None
+    except (ValueError, RuntimeError) as error:
+        print(error)
+        return None
+
+
+def _keep(path: Path, model: nn.Module, history: History, facts: Facts, watched: str | None) -> str:
+    """Write the model and its history, and return what became of that."""
+    config = getattr(model, "config", {})
+    try:
+        header = {
+            "class": _name_of(model),
+            "config": json.dumps(config),
+            "facts": json.dumps(facts | {"watched": watched}),
+        }
+    except TypeError:  # networks of the reader's own: the file serves fit_once, which has the model, and not load
+        header = {"class": f"{_name_of(model)} with networks of its own", "config": "{}"}
+        header["facts"] = json.dumps(facts | {"watched": watched})
+    try:
+        checkpoints.write(path, header, model.state_dict(), history.to_arrays())
+    except OSError as error:
+        return f"not kept: {error}"
+    return f"kept in {'/'.join(path.parts[-3:])}"
+
+
+def _name_of(model: nn.Module) -> str:
+    """Return the name by which `checkpoints.load` knows a class, and a longer one for a class of the reader's own."""
+    kind = type(model)
+    return kind.__name__ if models.KNOWN.get(kind.__name__) is kind else f"{kind.__module__}.{kind.__qualname__}"
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the lock of a file; where the folder allows none, go on without: what is written is written whole."""
+    lock = FileLock(path.with_name(f".{path.stem}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            print(f"{path.stem}: another process is training it, and this one waits.")
+            lock.acquire()
+    except (OSError, NotImplementedError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
