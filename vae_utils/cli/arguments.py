@@ -32,9 +32,8 @@ def kind_of(annotation: Any) -> Kind | None:
         kind = kind_of(inner)
         return kind and kind._replace(help=text)
     if get_origin(annotation) in (Union, types.UnionType):
-        inner = [part for part in get_args(annotation) if part is not type(None)]
-        kind = kind_of(inner[0]) if len(inner) == 1 else None
-        return kind and kind._replace(optional=True)
+        kinds = [kind for part in get_args(annotation) if (kind := kind_of(part))]  # those that a shell can say
+        return kinds[0]._replace(optional=type(None) in get_args(annotation)) if len(kinds) == 1 else None
     if get_origin(annotation) is Literal:
         return Kind(str, choices=get_args(annotation))
     if get_origin(annotation) is tuple:

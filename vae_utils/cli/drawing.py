@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vae_utils import checkpoints
-from vae_utils.cli.writing import check_count
+from vae_utils import checkpoints, inputs
 from vae_utils.data import CLASSES, Dataset, Split, load_dataset
 from vae_utils.evaluation import CHUNK, encode_clouds, encode_means
 from vae_utils.latent import ClassGaussians
@@ -71,9 +70,9 @@ def open_model(path: Path, data: str | None = None) -> Kept:
     path = weights_of(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no model {path}: train one first, or give a run's folder or a model's file")
-    key = str(json.loads(checkpoints.read(path)[0]["facts"]).get("data", ""))
-    known = [name for name in CLASSES if key.startswith(f"{name}-")]
-    return Kept(checkpoints.load(path).to(get_device()), path, data or (known or ["mnist"])[0])
+    made_with = str(json.loads(checkpoints.read(path)[0]["facts"]).get("data", "")).partition(",")[0]
+    data = data or (made_with if made_with in CLASSES else "mnist")
+    return Kept(checkpoints.load(path).to(get_device()), path, data)
 
 
 def open_painter(path: Path, data: str | None = None) -> Kept:
@@ -85,7 +84,7 @@ def open_painter(path: Path, data: str | None = None) -> Kept:
 
 def check_painter(kind: type[nn.Module], which: str) -> None:
     """Raise ValueError unless a kind of model turns codes into images without being shown a part of one."""
-    if issubclass(kind, CodeM2 | Completer) or not issubclass(kind, VAE | Autoencoder):
+    if issubclass(kind, CodeM2) or not issubclass(kind, VAE | Autoencoder | CVAE):
         why = {"Completer": "completes images: use reconstruct", "CodeM2": "draws codes, not images"}
         raise ValueError(
             f"{which} is a {kind.__name__}, which {why.get(kind.__name__, 'draws nothing')}; "
@@ -95,13 +94,13 @@ def check_painter(kind: type[nn.Module], which: str) -> None:
 
 def check_redraws(kept: Kept) -> None:
     """Raise ValueError unless a model makes images of images."""
-    if isinstance(kept.model, CodeM2) or not isinstance(kept.model, VAE | Autoencoder):
-        raise ValueError(f"{kept.path} is a {kept.name}, which makes no image of an image: give a VAE or Autoencoder")
+    if not isinstance(kept.model, Completer):
+        check_painter(type(kept.model), str(kept.path))
 
 
 def random_images(kept: Kept, n: int, temperature: float, seed: int) -> Tensor:
     """Return n samples of a model, those of a conditional one of random classes, [n, C, H, W] on the CPU."""
-    check_count("n", n)
+    inputs.check_whole("n", n, 1)
     generator = torch.Generator().manual_seed(seed)
     if isinstance(kept.model, Autoencoder):
         raise ValueError(
@@ -123,8 +122,7 @@ def class_images(kept: Kept, labels: Sequence[int], temperature: float, seed: in
     y, generator = torch.tensor(labels), torch.Generator().manual_seed(seed)
     if isinstance(kept.model, CVAE):
         return torch.cat([kept.model.sample(part, temperature, generator).cpu() for part in y.split(CHUNK)])
-    if temperature < 0:
-        raise ValueError(f"temperature must not be negative, not {temperature}")
+    inputs.check_number("temperature", temperature, 0)
     means = kept.gaussians.means[y]
     return decode(kept, means + temperature * (kept.gaussians.sample(y, generator) - means))
 

@@ -59,10 +59,11 @@ def digit(
     scale: Scale = 2,
 ) -> str:
     """Draw images of one class: asked of a conditional model, or from a Gaussian fitted to the codes of that class."""
+    from vae_utils import inputs
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    writing.check_count("n", n)
+    inputs.check_whole("n", n, 1)
     names = drawing.class_names(kept)
     label = drawing.class_number(which, names)
     out = out or kept.beside(f"digit-{label}.png")
@@ -82,10 +83,11 @@ def rows(
     scale: Scale = 2,
 ) -> str:
     """Draw a row of images for each class, the same random numbers down each column."""
+    from vae_utils import inputs
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    writing.check_count("n", n)
+    inputs.check_whole("n", n, 1)
     out = out or kept.beside("rows.png")
     images = drawing.row_images(kept, n, temperature, seed)
     writing.write_picture(out, writing.sheet(images, n, scale))
@@ -106,10 +108,11 @@ def folders(
     A conditional model draws each class that it is asked for; for another, the images of a class come from a Gaussian
     fitted to the codes of that class, and no judge looks at them.
     """
+    from vae_utils import inputs
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    writing.check_count("n", n)
+    inputs.check_whole("n", n, 1)
     writing.check_new_folder(out)
     names = drawing.class_names(kept)
     labels = [i % len(names) for i in range(n)]
@@ -127,11 +130,12 @@ def reconstruct(
     scale: Scale = 2,
 ) -> str:
     """Draw test images above what the model makes of them, or a Completer of the part it is shown."""
+    from vae_utils import inputs
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_model(model, data)
     drawing.check_redraws(kept)
-    writing.check_count("n", n)
+    inputs.check_whole("n", n, 1)
     test, out = kept.dataset.test, out or kept.beside("reconstruct.png")
     if not 0 <= first <= len(test) - n:
         raise ValueError(f"there are {len(test)} test images: {n} from number {first} on are not among them")

@@ -22,12 +22,13 @@ def transition(
 
     A conditional model goes from label to label on the way as well, its one-hot label mixed in the same shares.
     """
+    from vae_utils import inputs
     from vae_utils.cli import drawing, walking, writing
 
     kept = drawing.open_painter(model, data)
     out = out or kept.beside("transition.png")
     writing.check_ending(out, ".png", ".gif")
-    writing.check_count("steps", steps, 2)
+    inputs.check_whole("steps", steps, 2)
     if not 0 < seconds < float("inf"):
         raise ValueError(f"seconds must be above 0 and finite, not {seconds:g}")
     ends = walking.ends_of(kept, images, classes)
@@ -57,15 +58,16 @@ def latent_map(
     With two dimensions they are the axes; with more, the map shows their first two principal components, or t-SNE. The
     grid goes two standard deviations of the codes to each side of their mean.
     """
+    from vae_utils import inputs
     from vae_utils.cli import drawing, figures, walking, writing
 
     kept = drawing.open_painter(model, data)
     count = n if n is not None else 3000 if by == "tsne" else len(kept.dataset.test)
-    writing.check_count("n", count, 10)
+    inputs.check_whole("n", count, 10)
     test = kept.dataset.test.subset(slice(0, count))
     if plane:
         label = walking.label_of(kept, digit)
-        writing.check_count("side", side, 2)
+        inputs.check_whole("side", side, 2)
         if by == "tsne":
             raise ValueError("--plane needs a plane, and t-SNE gives none: leave --by tsne out")
         out = out or kept.beside("plane.png")

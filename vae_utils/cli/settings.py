@@ -16,7 +16,7 @@ from vae_utils.cli.arguments import Kind, checked, kind_of, parameters_of
 from vae_utils.sources import FOLDERS
 from vae_utils.training import fit
 
-GIVEN = {"image_shape", "checkpoint_every"}  # what the data set says, and what is an option of its own
+OTHERWISE = {"image_shape", "device", "log_dir", "checkpoint", "checkpoint_every"}  # told by the data, or by Options
 ELSEWHERE = {"out", "tensorboard"}  # not kept in a run's configuration: the same training may go to another place
 TEXTS = {  # for readers of --help; a setting without a text shows its default all the same
     "steps": "gradient steps", "batch_size": "images in a step", "lr": "the highest learning rate of Adam's cycle",
@@ -42,13 +42,13 @@ class Options:
 @cache
 def model_settings() -> dict[str, dict[str, inspect.Parameter]]:
     """Return the settings of every model that can be kept, by the name of its class."""
-    return {name: parameters_of(kind, GIVEN) for name, kind in models.KNOWN.items()}
+    return {name: parameters_of(kind, OTHERWISE) for name, kind in models.KNOWN.items()}
 
 
 @cache
 def fit_settings() -> dict[str, inspect.Parameter]:
     """Return the settings of the training."""
-    return parameters_of(fit, GIVEN)
+    return parameters_of(fit, OTHERWISE)
 
 
 def known() -> dict[str, Kind]:

@@ -1,7 +1,6 @@
 """The command that trains, into a folder that holds all that a run leaves behind."""
 
 import argparse
-import inspect
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,14 +11,16 @@ import pandas as pd
 import torch
 from torch import nn
 
-from vae_utils import checkpoints, models
+from vae_utils import checkpoints, inputs, models
 from vae_utils.cli import drawing, figures, settings, writing
 from vae_utils.cli.arguments import add_option, add_options, kind_of
 from vae_utils.cli.commands import PROG, Stopped
 from vae_utils.cli.settings import Plan
 from vae_utils.data import Dataset, Split, load_dataset
 from vae_utils.evaluation import encode_clouds, evaluate
-from vae_utils.labels import Codes, draw_labels, hide_labels
+from vae_utils.fingerprints import fingerprint
+from vae_utils.labels import draw_labels, hide_labels
+from vae_utils.latent import Codes
 from vae_utils.training import History, fit
 
 CONFIG, UNFINISHED = "config.json", "unfinished.checkpoint"  # names in a run's folder
@@ -98,7 +99,7 @@ def _train(plan: Plan, fresh: bool) -> str:
     folder, dataset = plan.folder, load_dataset(plan.options.data)
     split, test = _splits(plan, dataset)
     torch.manual_seed(plan.of_fit["seed"])
-    model = models.KNOWN[plan.model](**plan.of_model, image_shape=tuple(split.images.shape[1:]))
+    model = models.KNOWN[plan.model](**plan.of_model, image_shape=split.shape)
     extra = _watch(plan) | _checkpoint(plan)
     if fresh:
         (folder / UNFINISHED).unlink(missing_ok=True)
@@ -117,9 +118,9 @@ def _train(plan: Plan, fresh: bool) -> str:
 def _write(plan: Plan, model: nn.Module, history: History, dataset: Dataset) -> None:
     """Write what a finished training leaves: weights, and curves as a table and as a picture."""
     curves = {"loss": history.loss, "recon": history.recon, "kl": history.kl}
-    arrays = {"curves": torch.stack(list(curves.values())), "seconds": torch.tensor(history.seconds)}
-    facts = {"data": dataset.key, "settings": plan.config()}
-    checkpoints.save(plan.folder / drawing.WEIGHTS, model, arrays=arrays, **facts)
+    data = f"{dataset.name}, {len(dataset.train)} examples, {fingerprint(dataset.train)}"  # as `keeping` has it
+    facts = {"data": data, "settings": plan.config()}
+    checkpoints.save(plan.folder / drawing.WEIGHTS, model, arrays=history.to_arrays(), **facts)
     table = pd.DataFrame({name: values.numpy() for name, values in curves.items()})
     writing.write(plan.folder / "curves.csv", table.to_csv(index_label="step").encode())
     writing.write_figure(plan.folder / "curves.png", figures.curves_figure(**curves))
@@ -135,6 +136,8 @@ def _configured(plan: Plan) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if isinstance(error, FloatingPointError):  # to go on from there would end there again
+            (plan.folder / UNFINISHED).unlink(missing_ok=True)
         kept = (plan.folder / UNFINISHED).exists()
         if not kept and before is not None:
             writing.write(path, before)
@@ -153,9 +156,7 @@ def _configured(plan: Plan) -> Iterator[None]:
 def _checkpoint(plan: Plan) -> dict[str, Any]:
     """Return the arguments of `fit` that keep the training as it stands."""
     every = plan.options.checkpoint_every
-    writing.check_count("checkpoint_every", every)
-    if "checkpoint" not in inspect.signature(fit).parameters:
-        return {}
+    inputs.check_whole("checkpoint_every", every, 1)
     return {"checkpoint": plan.folder / UNFINISHED, "checkpoint_every": every}
 
 
@@ -164,7 +165,7 @@ def _watch(plan: Plan) -> dict[str, Any]:
     every = plan.options.samples_every
     if every is None:
         return {}
-    writing.check_count("samples_every", every)
+    inputs.check_whole("samples_every", every, 1)
     kind, seed = models.KNOWN[plan.model], plan.of_fit["seed"]
     drawing.check_painter(kind, "the model")
     if issubclass(kind, models.Autoencoder):
@@ -176,16 +177,18 @@ def _watch(plan: Plan) -> dict[str, Any]:
         images = drawing.row_images(kept, 8, 1.0, seed) if conditional else drawing.random_images(kept, 64, 1.0, seed)
         writing.write_picture(plan.folder / "samples" / f"step-{step:06d}.png", writing.sheet(images, 8))
 
+    draw.__fingerprint__ = "draws grids"  # and changes no weight, wherever it draws them
     return {"callback": draw, "callback_steps": range(0, plan.of_fit["steps"] + 1, every)}
 
 
-def _splits(plan: Plan, dataset: Dataset) -> tuple[Split, Split]:
+def _splits(plan: Plan, dataset: Dataset) -> tuple[Split | Codes, Split | Codes]:
     """Return what is trained on, with labels hidden or images replaced by their codes as asked, and the test split."""
     kind, options = models.KNOWN[plan.model], plan.options
     if issubclass(kind, models.CodeM2) != (options.codes_of is not None):
         raise ValueError("CodeM2, and nothing else, learns codes: give it --codes-of with the VAE that makes them")
-    if options.labels is not None and not issubclass(kind, models.LabelledVAE | models.M2):
-        raise ValueError(f"a {plan.model} cannot have labels hidden from it: labels is for M2, CodeM2 and LabelledVAE")
+    if options.labels is not None and kind.labels != "some":
+        some = ", ".join(name for name, other in models.KNOWN.items() if other.labels == "some")
+        raise ValueError(f"a {plan.model} cannot have labels hidden from it: labels is for {some}")
     if options.share is not None and options.labels is None:
         raise ValueError("share is of the labelled images in each batch: say with labels how many there are")
     train, test = dataset.train, dataset.test
@@ -203,5 +206,4 @@ def _codes(path: Path, split: Split) -> Codes:
     kept = drawing.open_painter(path)
     if not isinstance(kept.model, models.VAE):
         raise ValueError(f"codes_of wants a VAE, whose codes are clouds: {path} is an {kept.name}")
-    mu, logvar = encode_clouds(kept.model, split)
-    return Codes(mu[:, None, None], split.labels, logvar[:, None, None])
+    return Codes(*encode_clouds(kept.model, split), split.labels)

@@ -48,7 +48,7 @@ def between(kept: Kept, ends: tuple[int, int], way: str, steps: int) -> Tensor:
         return decode(kept, z)
     a, b = F.one_hot(pair.labels, kept.model.config["classes"]).float()
     mixed = torch.cat([z, latent.straight(a, b, shares)], dim=1)  # what CVAE.decode makes of a whole label
-    return VAE.decode(kept.model, mixed.to(get_device())).sigmoid().cpu()
+    return kept.model.decoder(mixed.to(get_device())).sigmoid().cpu()
 
 
 def gif(pictures: Tensor, seconds: float, scale: int) -> bytes:

@@ -11,15 +11,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
+from vae_utils.inputs import check_whole
 from vae_utils.pixels import enlarge
 from vae_utils.plotting import tile
 from vae_utils.sources import write_atomic
-
-
-def check_count(name: str, value: int, low: int = 1) -> None:
-    """Raise ValueError unless a number is at least `low`."""
-    if value < low:
-        raise ValueError(f"{name} must be at least {low}, not {value}")
 
 
 def check_ending(path: Path, *endings: str) -> None:
@@ -36,9 +31,9 @@ def check_new_folder(out: Path) -> None:
 
 def sheet(images: Tensor, columns: int | None = None, scale: int = 2) -> np.ndarray:
     """Return images [N, C, H, W] as one picture, uint8 [H, W, 3], `scale` pixels for each of theirs."""
-    check_count("scale", scale)
+    check_whole("scale", scale, 1)
     if columns is not None:
-        check_count("columns", columns)
+        check_whole("columns", columns, 1)
     return enlarge(tile(images, columns), scale)
 
 
