@@ -22,7 +22,7 @@ TEXTS = {  # for readers of --help; a setting without a text shows its default a
     "steps": "gradient steps", "batch_size": "images in a step", "lr": "the highest learning rate of Adam's cycle",
     "beta": "the weight of the KL; 1 is the ELBO", "seed": "of the first weights, the batches and the noise",
 }  # fmt: skip
-HARMLESS = {*ELSEWHERE, "checkpoint_every", "samples_every"}  # what leaves the weights as they are
+HARMLESS = {*ELSEWHERE, "checkpoint_every"}  # what may change while a training is interrupted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ def make_plan(given: dict[str, Any]) -> Plan:
 
 
 def differing(now: Plan, before: Plan) -> list[str]:
-    """Return a phrase for each setting in which two plans make different weights."""
+    """Return a phrase for each setting in which two plans are not the same training."""
     a, b = before.config(), now.config()
     names = [name for name in a | b if name not in HARMLESS and a.get(name) != b.get(name)]
     return [f"{name} = {a.get(name)}, not {b.get(name)}" for name in names]

@@ -55,9 +55,7 @@ def add_more(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("settings of the training")
     for name, parameter in settings.fit_settings().items():
         text = f"{settings.TEXTS.get(name, '')} (default {parameter.default})"
-        add_option(
-            group, name, kind_of(parameter.annotation), f"{settings.TEXTS.get(name, '')} (default {parameter.default})"
-        )
+        add_option(group, name, kind_of(parameter.annotation), text)
 
 
 def _folder(given: dict[str, Any]) -> Path:
@@ -96,6 +94,7 @@ def _made_with(folder: Path, begun: bool) -> Plan:
 
 
 def _train(plan: Plan, fresh: bool) -> str:
+    """Train, write, and return what it came to."""
     folder, dataset = plan.folder, load_dataset(plan.options.data)
     split, test = _splits(plan, dataset)
     torch.manual_seed(plan.of_fit["seed"])
@@ -107,7 +106,7 @@ def _train(plan: Plan, fresh: bool) -> str:
         history = fit(model, split, log_dir=plan.options.tensorboard, **plan.of_fit, **extra)
         if len(history) < plan.of_fit["steps"]:
             raise KeyboardInterrupt  # which `fit` took for the wish to end early
-        _write(plan, model, history, dataset)
+    _write(plan, model, history, dataset)
     held_out, beta = evaluate(model, test, plan.of_fit["beta"]), plan.of_fit["beta"]
     costs = f"{held_out['loss']:.1f} = recon {held_out['recon']:.1f} + {beta:g} x KL {held_out['kl']:.1f} nats"
     return (
