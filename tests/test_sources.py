@@ -118,7 +118,7 @@ def test_a_download_that_is_given_up_closes_its_connection_and_ends_its_thread(f
     began = time.monotonic()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sources, "PER_MIRROR", 0.3)
-        patch.setattr(sources._Stream, "hold", held_for(60))
+        patch.setattr(sources._Stream, "hold", held_for(20))
         patch.setattr(sources, "STALL", 0.3)
         with pytest.raises(sources.SourceError, match="no answer within"):
             sources.read_files("mnist", tmp_path)
