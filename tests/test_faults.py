@@ -64,6 +64,7 @@ def test_a_protection_is_taken_away_only_where_it_stands_once(tmp_path):
     [
         (1, "FAILED tests/test_x.py::test_y[a b] - assert 1 == 2\n1 failed in 0.1s", True, "assert 1 == 2"),
         (None, "", True, "did not end within"),
+        (2, "!!!! KeyboardInterrupt !!!!\nno tests ran", True, "the interrupt came through"),
         (0, "1 passed", False, "PASSED without its protection"),
         (1, "ERROR tests/test_x.py::test_y - NameError", False, "was not run"),
         (2, "ERROR tests/test_x.py - SyntaxError", False, "pytest says 2"),
@@ -80,15 +81,18 @@ def test_a_test_that_cannot_fail_is_found(tmp_path, monkeypatch, capsys):
     (tmp_path / "tests").mkdir()
     body = "import pytest\nfrom module import f\n\n\n"
     body += "def test_y():\n    with pytest.raises(AssertionError):\n        f(0)\n"
-    (tmp_path / "tests" / "test_x.py").write_text(body + "\n\ndef test_z():\n    assert f(1) == 1\n")
+    body += "\n\ndef test_z():\n    assert f(1) == 1\n\n\ndef test_fails():\n    assert 0\n"
+    (tmp_path / "tests" / "test_x.py").write_text(body)
     (tmp_path / "pytest.ini").write_text("[pytest]\npythonpath = .\naddopts = -ra\n")
     monkeypatch.setattr(faults, "copy_project", lambda target: shutil.copytree(tmp_path, target, dirs_exist_ok=True))
     blind = Fault(**vars(ONE) | {"name": "blind", "test": "tests/test_x.py::test_z"})
-    assert faults.run([ONE, blind]) == 1
-    first, second, last = capsys.readouterr().out.splitlines()
+    always = Fault(**vars(ONE) | {"name": "always", "test": "tests/test_x.py::test_fails"})
+    assert faults.run([ONE, blind, always]) == 2
+    first, second, third, last = capsys.readouterr().out.splitlines()
     assert first.startswith("ok ") and "one: failed: " in first and "DID NOT RAISE" in first
     assert second.startswith("WRONG") and second.endswith("blind: PASSED without its protection")
-    assert last.startswith("1 of 2 tests fail without their protection")
+    assert third.startswith("WRONG") and "always: FAILS with its protection in place, too" in third
+    assert last.startswith("1 of 3 tests fail without their protection")
 
 
 def test_names_choose_rows_and_an_unknown_one_is_named(capsys):

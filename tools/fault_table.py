@@ -186,7 +186,7 @@ LOSSES = rows(
     (
         "loss-pixels",
         "pixels that were normalised to other values than 0 to 1",
-        "pixels of -0.1, 1.1, NaN and 255",
+        "pixels of 1.5, -0.1, 255 and NaN",
         "`x must lie in [0, 1], not ...: undo the normalisation, or use gaussian_nll`",
         "test_pixels_outside_0_to_1_are_refused",
         "    if x.numel() and not (x.min() >= 0 and x.max() <= 1):\n",
@@ -195,7 +195,7 @@ LOSSES = rows(
     (
         "loss-sigma",
         "a sigma that is 0, negative or NaN",
-        "each of them, as a number and as a tensor",
+        "0, -1 and NaN, and a tensor with a 0",
         "`sigma must be positive, not ...`",
         "test_sigma_must_be_positive",
         "    if not bool((torch.as_tensor(value) > 0).all()):\n",
@@ -204,7 +204,7 @@ LOSSES = rows(
     (
         "loss-overflow",
         "logits so large that their sum overflows",
-        "a whole image of the largest float, right and wrong",
+        "whole images of the largest float, of either sign, and of others",
         "a finite loss",
         "test_a_whole_image_of_huge_logits_is_safe",
         "    return nll.clamp(max=torch.finfo(nll.dtype).max)",
@@ -213,7 +213,7 @@ LOSSES = rows(
     (
         "loss-weights-overflow",
         "importance weights too small or too large for a float",
-        "log weights of -1000 and 1000",
+        "log weights of -10,000 and 10,000",
         "a finite bound",
         "test_importance_bound_does_not_overflow",
         "    return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))\n",
@@ -222,7 +222,7 @@ LOSSES = rows(
     (
         "loss-no-sample",
         "an importance bound of no sample",
-        "[0, 3], [3] and other shapes",
+        "[0, 3], [3] and [2, 3, 1]",
         "`log_w must be [S, B] with at least one sample, not ...: stack the samples`",
         "test_importance_bound_wants_samples_by_examples",
         "    if log_w.ndim != 2 or len(log_w) == 0:\n",
@@ -277,7 +277,7 @@ NETWORKS = rows(
     (
         "network-size",
         "an image that a convolution cannot halve twice",
-        "30 x 30 pixels",
+        "30 x 28 pixels",
         "`... height and width must be multiples of 4, not ...`",
         "test_networks_refuse_what_they_cannot_be_built_for",
         '    if network != "mlp" and (image_shape[1] % 4 or image_shape[2] % 4):\n',
@@ -513,7 +513,7 @@ PANEL = rows(
     (
         "slider-nan",
         "a picture with NaN",
-        "an array and a tensor with one",
+        "a tensor with one",
         "`a picture must have no NaN, as 1 of its values are: find the source`",
         "test_what_is_no_picture_is_refused",
         "    if np.isnan(values).any():\n",
@@ -614,7 +614,7 @@ EXPORT = rows(
     (
         "export-nan",
         "weights that are NaN or infinite",
-        "one weight of each kind",
+        "NaN and either infinity in a layer",
         "`a weight of Linear has values that are NaN or infinite: train the model anew, ...`; the old page stays",
         "test_weights_that_are_no_numbers",
         '        if not np.isfinite(values).all():\n            raise ValueError(f"a {name}',
@@ -701,7 +701,7 @@ FIGURES = rows(
     (
         "tile-shape",
         "images of a shape that is no sheet of images",
-        "no image, no channel, two channels",
+        "no image, no channel, two or four channels",
         "`images must be [N, 1 or 3, H, W] with N at least 1, not ...`",
         "test_other_shapes_are_refused",
         "    if stack.ndim != 4 or len(stack) == 0 or stack.shape[1] not in (1, 3):\n",
@@ -818,17 +818,26 @@ SAME_CODE = rows(
     ),
 )
 LAYERS = rows(
-    "The form of the notebooks",
-    "vae_utils/widgets/touch.py",
+    "The form of the package",
+    "tests/test_layers.py",
     "test_layers.py",
     (
-        "form-layer",
+        "layer-upward",
         "a module imports another that is above it",
-        "`touch` importing from `checks`, among others",
-        "`widgets imports checks, which is not beneath it`",
-        "test_module[widgets/touch.py]",
-        "import math\n",
-        "import math\nfrom vae_utils import checks  # noqa: F401\n",
+        "sources that do, with each kind of import",
+        "`data imports losses, which is not beneath it`",
+        "test_an_import_upward_is_found",
+        "            and layer(rest[0]) >= layer(own)\n",
+        "            and layer(rest[0]) > 99\n",
+    ),
+    (
+        "layer-bare-except",
+        "an except that swallows Ctrl-C",
+        "a source with a bare one",
+        "`line 3: a bare except`",
+        "test_a_broken_source_has_the_complaint[line 3: a bare except]",
+        "        if isinstance(node, ast.ExceptHandler) and node.type is None:\n",
+        "        if isinstance(node, ast.ExceptHandler) and node.type == 0:\n",
     ),
 )
 COMMANDS = rows(
@@ -968,8 +977,8 @@ DATA = rows(
     (
         "data-unknown",
         "a data set that there is not",
-        '"cifar"',
-        "`there is no data set 'cifar'; known: 'mnist', 'fashion_mnist'`",
+        '"emnist"',
+        "`there is no data set 'emnist'; known: 'mnist', 'fashion_mnist'`",
         "test_an_unknown_name_lists_the_known_ones",
         "    if name not in CLASSES:\n",
         "    if False:\n",
@@ -1026,7 +1035,7 @@ MODELS = rows(
     ),
     (
         "model-label-shape",
-        "labels as a column, one number, or too few",
+        "labels as a column, or too few of them",
         "each of them, to every method",
         "`..., not of shape [4, 1]: to ask for seven everywhere, torch.full((B,), 7)`",
         "test_what_is_no_label_is_refused",
@@ -1041,7 +1050,7 @@ SIZES = rows(
     (
         "model-latent-size",
         "a latent size that is none",
-        "0, -1, 2.0 and text",
+        "0, -3, 2.0, text and None",
         "`latent_dim must be a whole number of at least 1, not ...`",
         "test_a_latent_size_must_be_a_positive_whole_number",
         "    if not isinstance(latent_dim, int) or latent_dim < 1:\n",
@@ -1164,7 +1173,7 @@ CHECKPOINTS = rows(
     (
         "checkpoint-facts",
         "a checkpoint of other settings than those asked for",
-        "each fact changed",
+        "other steps, data and settings, and a fact that was not stored",
         "`... was made with steps = ..., not ...: train anew, or ask for that`",
         "test_a_fact_that_differs_is_named",
         "        if facts.get(name) != value:\n",

@@ -83,9 +83,9 @@ def take_away(fault: Fault, folder: Path) -> str:
 
 def run_tests(tests: list[str], folder: Path, limit: float) -> tuple[int | None, str]:
     """Run tests in a copy; return pytest's exit status, None if they took too long, and what it printed."""
-    values = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    values = {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
     values |= {"VAE_DATA": str(Path(os.environ.get("VAE_DATA") or ROOT / "data").resolve())}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=line", "-p", "no:cacheprovider", *tests]
     own = {"start_new_session": True} if os.name != "nt" else {}  # so that what a test started ends with it
     pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
     with subprocess.Popen(command, cwd=folder, env=os.environ | values, **pipe, **own) as process:
@@ -104,6 +104,8 @@ def verdict(status: int | None, printed: str) -> tuple[bool, str]:
     if status is None:
         return True, f"did not end within {LIMIT} s"
     failed = re.search(r"(?m)^FAILED .+?(?: - (.*))?$", printed)
+    if status == 2 and "! KeyboardInterrupt !" in printed:
+        return True, "the interrupt came through"
     if status == 1 and failed:
         return True, f"failed: {failed[1] or 'see the test'}"
     return False, "PASSED without its protection" if status == 0 else f"was not run (pytest says {status}): {printed}"
@@ -115,13 +117,15 @@ def run(faults: list[Fault]) -> int:
         folder, wrong, began = Path(name).resolve(), 0, time.monotonic()
         copy_project(folder)
         status, printed = run_tests(list(dict.fromkeys(fault.test for fault in faults)), folder, LIMIT * len(faults))
-        if status != 0:
-            sys.exit(f"With every protection in place the tests do not pass:\n{printed}")
+        if status not in (0, 1):
+            sys.exit(f"With every protection in place the tests do not run:\n{printed}")
         for fault in faults:
-            before = take_away(fault, folder)
             start = time.monotonic()
-            good, how = verdict(*run_tests([fault.test], folder, LIMIT))
-            (folder / fault.file).write_text(before, encoding="utf-8", newline="\n")
+            good, how = False, "FAILS with its protection in place, too: on a busy machine, run it again"
+            if not re.search(rf"(?m)^(FAILED|ERROR) {re.escape(fault.test)}", printed):
+                before = take_away(fault, folder)
+                good, how = verdict(*run_tests(["-x", fault.test], folder, LIMIT))
+                (folder / fault.file).write_text(before, encoding="utf-8", newline="\n")
             wrong += not good
             print(f"{'ok   ' if good else 'WRONG'} {time.monotonic() - start:5.1f} s  {fault.name}: {how}", flush=True)
     caught = len(faults) - wrong
