@@ -1,14 +1,16 @@
 """Digits drawn or photographed: MNIST's own come back as they are, and paper, light and camera matter little."""
 
 import io
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFile
 
+from vae_utils import handwriting
 from vae_utils.handwriting import BOX, FAINT, as_mnist, read_digit, shape_of
 
 Resampling = Image.Resampling
@@ -203,8 +205,49 @@ def test_blank_paper_has_no_ink(side, noise):
 def test_what_cannot_be_read_is_refused(sample, tmp_path):
     good = file(sample[0])
     for data in (b"", b"no picture", good[: len(good) // 2], tmp_path / "none.png", tmp_path, None, 3.5):
-        with pytest.raises(ValueError, match=r"a picture \(PNG, JPEG, ...\) was expected, and this cannot be read"):
+        with pytest.raises(ValueError, match="a picture, PNG or JPEG, was expected, and this cannot be read"):
             read_digit(data)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "BMP", "TIFF", "PPM", "EPS", "PDF"])
+def test_a_file_of_another_format_is_refused_but_not_the_picture_in_it(sample, tmp_path, kind):
+    image = Image.fromarray(255 - pasted(sample[0], 5, 30, 90))
+    (tmp_path / "seven.png").write_bytes(file(image, kind))  # whatever the name says
+    for data in (file(image, kind), tmp_path / "seven.png"):
+        with pytest.raises(ValueError, match="a picture, PNG or JPEG, was expected"):
+            read_digit(data)
+    if kind not in ("EPS", "PDF"):  # which PIL only writes, or reads through another program
+        assert read_digit(Image.open(io.BytesIO(file(image, kind)))).shape == (320, 320)
+
+
+def test_a_file_is_closed_after_it_was_read(sample, tmp_path):
+    path = tmp_path / "seven.png"
+    path.write_bytes(file(Image.fromarray(255 - pasted(sample[0], 5, 30, 90))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)
+        read_digit(path)
+    path.unlink()
+
+
+def test_a_small_file_of_many_pixels_is_refused_before_they_are_unpacked(monkeypatch):
+    bombs = {kind: file(Image.new("L", (9000, 9000)), kind) for kind in ("PNG", "JPEG")}
+    assert max(map(len, bombs.values())) < 1_300_000, "81 million pixels"
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("its pixels were unpacked"))
+    for bomb in bombs.values():
+        with pytest.raises(ValueError, match=r"too many pixels \(9,000 x 9,000, over 50,000,000\): make it smaller"):
+            read_digit(bomb)
+
+
+@pytest.mark.parametrize(("kind", "fine"), [("PNG", False), ("JPEG", True)])
+def test_a_photograph_of_a_large_camera_is_read_where_it_can_be_read_small(monkeypatch, kind, fine):
+    stroke = Image.new("L", (3200, 2400), 220)
+    stroke.paste(20, (1400, 400, 1600, 2000))
+    monkeypatch.setattr(handwriting, "MOST_AT_ONCE", 2_000_000)
+    if fine:
+        assert read_digit(file(stroke, kind)).shape == (240, 320)
+    else:
+        with pytest.raises(ValueError, match=r"too many pixels \(3,200 x 2,400, over 2,000,000\)"):
+            read_digit(file(stroke, kind))
 
 
 @pytest.mark.parametrize("limit", [500, 300])  # PIL warns above its limit, and refuses above twice as much

@@ -22,6 +22,9 @@ CENTRE = 14  # row and column of MNIST's centres of mass, if the first pixel's c
 FAINT = 0.05  # ink below it does not count for the box: what a resampling or a camera leaves around a digit
 LONGEST = 320  # pixels of a picture's longer side, to which larger ones are reduced
 DARKEST = 0.05  # contrast between ink and paper below which there is no ink
+FORMATS = ("PNG", "JPEG")  # of files: each further reader is one more that a file may be made to attack
+MOST_IN_FILE = 50_000_000  # pixels, which large cameras have
+MOST_AT_ONCE = 16_000_000  # pixels unpacked, 0.4 GB on the way: a JPEG can be unpacked at a fraction, a PNG cannot
 
 
 def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
@@ -48,13 +51,14 @@ def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
 def read_digit(data: bytes | str | Path | Image.Image) -> np.ndarray:
     """Return the ink of a drawn or photographed digit, [H, W] in [0, 1], 0 where there is none, for `as_mnist`.
 
-    data is a picture file's content or path, or a PIL image, of any mode; the longer side of the result is at most 320.
+    data is the content or path of a PNG or JPEG, or a PIL image, of any mode; the result has at most 320 pixels a side.
     1. Ink is dark on light if the border's median is nearer to the brightest pixels than to the darkest.
     2. Paper is the picture with its strokes filled, by a morphological closing wider than they are. Light multiplies,
        so that a division by the paper takes uneven light away, and most of a shadow with a sharp edge.
     3. Contrast is stretched from the paper's noise to the ink's upper values; what is below, and specks, become 0.
 
-    Raises: ValueError if the picture cannot be read, has more pixels than PIL thinks safe, or shows no ink.
+    Raises: ValueError if the picture cannot be read, is a file of another format or of more pixels than is safe
+    (50 million in a JPEG, 16 million in a PNG), or shows no ink.
     """
     grey = _levels(_opened(data))
     low, border, high = np.quantile(grey, 0.005), np.median(_border(grey)), np.quantile(grey, 0.995)
@@ -114,13 +118,23 @@ def _opened(data: bytes | str | Path | Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             held = isinstance(data, bytes | bytearray | memoryview)
-            image = Image.open(io.BytesIO(data) if held else data) if not isinstance(data, Image.Image) else data.copy()
-            image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a large JPEG is opened at a fraction of its size
-            return ImageOps.exif_transpose(image)
+            if isinstance(data, Image.Image):
+                return ImageOps.exif_transpose(data.copy())
+            with Image.open(io.BytesIO(data) if held else data, formats=FORMATS) as image:
+                _check_pixels(image, MOST_IN_FILE)
+                image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a large JPEG is opened at a fraction of its size
+                _check_pixels(image, MOST_AT_ONCE)
+                return ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"the picture has too many pixels ({error}): make it smaller and try again") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, AttributeError, struct.error) as error:
-        raise ValueError(f"a picture (PNG, JPEG, ...) was expected, and this cannot be read: {error}") from None
+        raise ValueError(f"a picture, PNG or JPEG, was expected, and this cannot be read: {error}") from None
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    """Refuse a picture by its header, before its pixels take memory, with the error that PIL has for its own limit."""
+    if image.width * image.height > most:
+        raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,}, over {most:,}")
 
 
 def _levels(image: Image.Image) -> np.ndarray:
