@@ -10,6 +10,8 @@ from tools.files import ROOT
 
 ORDER = [
     "inputs",
+    "arrays",
+    "shapes",
     "fingerprints",
     "runtime",
     "sources",
