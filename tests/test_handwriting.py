@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 from vae_utils import handwriting
-from vae_utils.handwriting import BOX, FAINT, as_mnist, read_digit, shape_of
+from vae_utils.handwriting import BOX, FAINT, as_mnist, read_digit
 
 Resampling = Image.Resampling
 
@@ -131,15 +131,15 @@ def test_types_and_forms_of_ink_agree(sample):
         (np.zeros((1, 28, 28)), r"must be \[H, W\], one grey picture, not \[1, 28, 28\]"),
         (np.zeros((0, 5)), r"not \[0, 5\]"),
         (0.5, r"not \[\]"),
-        (np.full((5, 5), np.nan), "must be finite, but 25 of its pixels are not"),
-        (np.full((5, 5), 255.0), r"must be in \[0, 1\], not \[255, 255\]: divide"),
-        (np.full((5, 5), -0.1), r"must be in \[0, 1\]"),
-        (np.ones((5, 5), int), "must be uint8, or floats in .*, not int64"),
-        (np.array([["a", "b"]]), "must be uint8, or floats"),
+        (np.full((5, 5), np.nan), "must lie in .*, not values that are not finite"),
+        (np.full((5, 5), 255.0), r"must lie in \[0, 1\], not 255 to 255: divide"),
+        (np.full((5, 5), -0.1), r"must lie in \[0, 1\]"),
+        (np.ones((5, 5), int), "must be uint8, or floats in .*, not torch.int64"),
+        (np.array([["a", "b"]]), "must hold numbers"),
     ],
 )
 def test_ink_that_is_none_is_refused(ink, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises((ValueError, TypeError), match=f"^ink.*{complaint}"):
         as_mnist(ink)
 
 
@@ -255,30 +255,3 @@ def test_a_picture_of_too_many_pixels_is_refused(sample, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match="too many pixels .*: make it smaller"):
         read_digit(file(sample[0]))
-
-
-# ---- the shape of a digit
-
-
-def drawn_line(slope: float, thick: int = 1, half: int = 8) -> torch.Tensor:
-    """Return an image with a stroke that moves to the right by slope columns for each row upwards."""
-    image = torch.zeros(1, 1, 28, 28)
-    for up in range(-half, half + 1):
-        left = 14 + round(slope * up)
-        image[0, 0, 14 - up, left : left + thick] = 1
-    return image
-
-
-@pytest.mark.parametrize("slope", [-0.5, 0.0, 0.5])
-def test_the_slant_of_a_line_is_its_slope(slope):
-    slant, width, height, ink = shape_of(drawn_line(slope))[0].tolist()
-    assert slant == pytest.approx(slope, abs=0.03) and ink == 17
-    assert height == pytest.approx(np.arange(-8, 9).std(), rel=1e-5)
-    assert width == pytest.approx(abs(slope) * height, abs=0.3)
-
-
-def test_place_and_strength_of_the_ink_do_not_change_the_shape_but_its_amount():
-    image = drawn_line(0.25, thick=3)
-    moved, faint = shape_of(image.roll((2, -3), (2, 3)))[0], shape_of(0.5 * image)[0]
-    torch.testing.assert_close(moved, shape_of(image)[0])
-    torch.testing.assert_close(faint, shape_of(image)[0] * torch.tensor([1, 1, 1, 0.5]))

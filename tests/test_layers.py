@@ -11,6 +11,8 @@ from tools.files import ROOT
 ORDER = [
     "inputs",
     "labels",
+    "arrays",
+    "shapes",
     "fingerprints",
     "runtime",
     "sources",

@@ -17,6 +17,8 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
+from vae_utils import inputs
+
 SIDE, BOX = 28, 20  # pixels of an image, and of the box that its digit fits
 CENTRE = 14  # row and column of MNIST's centres of mass, if the first pixel's centre is 0: they lie in [13.5, 14.5]
 FAINT = 0.05  # ink below it does not count for the box: what a resampling or a camera leaves around a digit
@@ -34,13 +36,16 @@ def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
     it covers (that is where the grey levels come from), and moved by whole pixels.
 
     Shapes: ink is [H, W], uint8 or in [0, 1], white on black; the result is [1, 1, 28, 28], float32 in [0, 1].
-    Raises: ValueError for another shape or type, NaN, values outside [0, 1], or a picture without ink.
+    Raises: ValueError for another shape, NaN, values outside [0, 1], or a picture without ink; TypeError for another
+    type.
     Source: LeCun et al. 1998, section III.A.
     """
     grey = _checked(ink)
     rows, columns = (np.flatnonzero((grey > FAINT).any(axis)) for axis in (1, 0))
     if rows.size == 0:
-        raise ValueError(f"there is no ink: no pixel is above {FAINT}. Draw a digit, white (1) on black (0)")
+        raise ValueError(
+            f"ink must be there, and there is no ink: no pixel is above {FAINT}. Draw a digit, white (1) on black (0)"
+        )
     digit = _fitted(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     image = np.zeros((SIDE, SIDE), np.float32)
     top, left = (_start(digit.sum(1 - axis)) for axis in (0, 1))
@@ -67,36 +72,11 @@ def read_digit(data: bytes | str | Path | Image.Image) -> np.ndarray:
     return _stretched(ink)
 
 
-def shape_of(images: Tensor) -> Tensor:
-    """Return slant, width, height and ink [B, 4] of images, from the moments of their ink; notebook 05, section 5.1.
-
-    With the ink as a mass about its centre: slant is the mixed second moment over the vertical one (columns moved to
-    the right for each row upwards), width and height are standard deviations in pixels, ink is the sum.
-
-    Shapes: images [B, 1, 28, 28] in [0, 1], none empty.
-    """
-    ink, at = images[:, 0], torch.arange(28.0)  # [B, 28, 28]
-    total = ink.sum((1, 2))
-    y = at - (ink.sum(2) @ at / total)[:, None]  # rows and columns, from the centre of mass   [B, 28]
-    x = at - (ink.sum(1) @ at / total)[:, None]
-    yy, xx = ((ink.sum(axis) * part**2).sum(1) / total for axis, part in ((2, y), (1, x)))
-    yx = torch.einsum("bij,bi,bj->b", ink, y, x) / total
-    return torch.stack([-yx / yy, xx.sqrt(), yy.sqrt(), total], 1)
-
-
 def _checked(ink: ArrayLike | Tensor) -> np.ndarray:
-    grey = ink.detach().cpu().numpy() if isinstance(ink, Tensor) else np.asarray(ink)
+    grey = inputs.to_unit(ink, "ink").cpu().numpy()
     if grey.ndim != 2 or grey.size == 0:
         raise ValueError(f"ink must be [H, W], one grey picture, not {list(grey.shape)}: take one, or squeeze it")
-    if grey.dtype == np.uint8:
-        return grey.astype(np.float32) / 255
-    if grey.dtype.kind not in "bf":
-        raise ValueError(f"ink must be uint8, or floats in [0, 1], not {grey.dtype}: divide or convert it")
-    if not np.isfinite(grey).all():
-        raise ValueError(f"ink must be finite, but {(~np.isfinite(grey)).sum()} of its pixels are not: find the source")
-    if grey.min() < 0 or grey.max() > 1:
-        raise ValueError(f"ink must be in [0, 1], not [{grey.min():g}, {grey.max():g}]: divide it, by 255 perhaps")
-    return grey.astype(np.float32)
+    return grey
 
 
 def _fitted(digit: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vae_utils.arrays import as_array
 from vae_utils.handwriting import read_digit
-from vae_utils.plotting import as_array
 from vae_utils.widgets import touch
 from vae_utils.widgets.panel import Panel, Picture, keep
 
