@@ -26,7 +26,7 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from experiments import table
-from vae_utils import evaluation, handwriting, keeping, labels, latent, models, training
+from vae_utils import evaluation, keeping, labels, latent, models, shapes, training
 from vae_utils.data import Dataset, Split
 from vae_utils.models import pose
 
@@ -99,7 +99,7 @@ def upright(split: Split) -> Split:
         total = ink.sum((1, 2, 3))
         right, down = (ink.sum((1, axis)) @ at / total for axis in (2, 3))
         matrix = torch.eye(2, 3).repeat(len(x), 1, 1)
-        matrix[:, 0, 1] = -handwriting.shape_of(ink)[:, 0]
+        matrix[:, 0, 1] = -shapes.shape_of(ink)[:, 0]
         matrix[:, :, 2] = torch.stack([right, down], dim=1)
         parts.append(pose.warp(ink, matrix))
     return Split((255 * torch.cat(parts)).round().clamp(0, 255).to(torch.uint8), split.labels)

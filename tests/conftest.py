@@ -95,6 +95,8 @@ def idx(values: np.ndarray) -> bytes:
 class Files:
     """The four files of a small MNIST, with random pixels: raw and packed, by name."""
 
+    bomb = gzip.compress(bytes(8_000_000))  # 8 kB, so that only what it unpacks to gives it away
+
     def __init__(self) -> None:
         rng = np.random.default_rng(0)
         self.images = [rng.integers(0, 256, (n, 28, 28)) for n in (40, 20)]
@@ -129,11 +131,14 @@ def files(monkeypatch, offline) -> Files:
 
 
 class Mirror:
-    """A web server for these files on this machine: `mode`, or `modes` by file, say how it answers."""
+    """A web server for these files on this machine: `mode`, or `modes` by file, say how it answers.
+
+    `left` is set when a client goes away that it kept waiting.
+    """
 
     def __init__(self, files: Files) -> None:
         self.files, self.mode, self.modes = files, "good", {}
-        self.asked, self.lock, self.released = Counter(), Lock(), Event()
+        self.asked, self.lock, self.released, self.left = Counter(), Lock(), Event(), Event()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), self.handler())
         self.server.handle_error = lambda request, address: None  # clients may go away
         self.address = f"http://127.0.0.1:{self.server.server_port}/"
@@ -154,16 +159,46 @@ class Mirror:
             self.asked[name] += 1
         mode, content = self.modes.get(name, self.mode), self.files.packed[name]
         if mode == "silent":
-            self.released.wait()
+            self.wait(request)
             return
-        body = {"html": b"<html>Please log in.</html>", "wrong": gzip.compress(b"other content")}.get(mode, content)
+        body = {
+            "html": b"<html>Please log in.</html>",
+            "wrong": gzip.compress(b"other content"),
+            "bomb": self.files.bomb,
+        }.get(mode, content)
         request.send_response(404 if mode == "missing" else 200)
+        if mode in ("endless", "drip"):
+            self.pour(request, *((bytes(1 << 16), 0) if mode == "endless" else (b"x", 0.02)))
+            return
         request.send_header("Content-Length", str(len(body)))
         request.end_headers()
         request.wfile.write(body[: len(body) // 2] if mode in ("half", "stalled") else body)
         if mode == "stalled":
             request.wfile.flush()
-            self.released.wait()
+            self.wait(request)
+
+    def wait(self, request: BaseHTTPRequestHandler) -> None:
+        """Say nothing more until the test ends or the client goes away."""
+        request.connection.settimeout(0.05)
+        while not self.released.is_set():
+            try:
+                gone = request.connection.recv(1) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                gone = True
+            if gone:
+                self.left.set()
+                return
+
+    def pour(self, request: BaseHTTPRequestHandler, part: bytes, pause: float) -> None:
+        """Send a part again and again, without an end, until the client goes away."""
+        request.end_headers()
+        try:
+            while not self.released.wait(pause):
+                request.wfile.write(part)
+        except OSError:
+            self.left.set()
 
     def close(self) -> None:
         self.released.set()

@@ -127,12 +127,6 @@ def check_lengths(nb: NotebookNode) -> list[str]:
     ]
 
 
-def check_prose(nb: NotebookNode) -> list[str]:
-    words = sum(len(cell.source.split()) for cell in of_type(nb, "markdown"))
-    ratio = words / max(1, sum(lines(cell) for cell in of_type(nb, "code")))
-    return [] if 8 <= ratio <= 25 else [f"{ratio:.1f} words to a line of code, not 8 to 25"]
-
-
 def check_neighbours(nb: NotebookNode) -> list[str]:
     long = [cell.cell_type == "code" and lines(cell) > 10 for cell in nb.cells]
     where = [k for k in range(1, len(long)) if long[k - 1] and long[k]]

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -165,8 +166,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     class Full:
-        def __init__(self, handle: int, mode: str) -> None:
-            self.file = real(handle, mode)
+        def __init__(self, path: Path, mode: str) -> None:
+            self.file = real(path, mode)
 
         def __enter__(self):
             return self
@@ -178,9 +179,9 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
             self.file.write(content[: len(content) // 2])
             refuse()
 
-    path, old, real = tmp_path / "model", MODELS["vae"](), os.fdopen
+    path, old, real = tmp_path / "model", MODELS["vae"](), open
     checkpoints.save(path, old)
-    monkeypatch.setattr(os, "fdopen", Full)
+    monkeypatch.setattr("vae_utils.sources.open", Full, raising=False)
     with pytest.raises(OSError, match="cannot write"):
         checkpoints.save(path, MODELS["vae"]())
     assert list(tmp_path.iterdir()) == [path]

@@ -116,7 +116,6 @@ BROKEN = {
     "median": replaced(4, "draw()", "draw()\n" * 19),
     "90th percentile": added(*[code("x = 1\n" * 21)] * 2),
     "longest": replaced(4, "draw()", "draw()\n" * 36),
-    "words to a line": added("much " * 200),
     "both code of over 10": added(code("x = 1\n" * 11), code("x = 1\n" * 11)),
     "not under 500": output(shown(**{"image/png": "A" * 500_000})),
     "counts are not": added(code("x = 1", count=None)),

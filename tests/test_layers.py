@@ -11,6 +11,8 @@ from tools.files import ROOT
 ORDER = [
     "inputs",
     "labels",
+    "arrays",
+    "shapes",
     "fingerprints",
     "runtime",
     "sources",
@@ -31,6 +33,8 @@ ORDER = [
     "pixels",
     "widgets",
     "checks",
+    "cli",
+    "main__",  # __main__, without the underscores that it begins with
 ]
 FOLDER = ROOT / "vae_utils"
 FILES = {path.relative_to(FOLDER).as_posix(): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py")}

@@ -16,7 +16,6 @@ CHECKS = {
     "sections": lambda stem, nb: hygiene.check_sections(nb, stem),
     "setup": lambda stem, nb: hygiene.check_setup(nb, repository()),
     "lengths": lambda stem, nb: hygiene.check_lengths(nb),
-    "prose": lambda stem, nb: hygiene.check_prose(nb),
     "neighbours": lambda stem, nb: hygiene.check_neighbours(nb),
     "size": lambda stem, nb: hygiene.check_size(nb),
     "counts": lambda stem, nb: hygiene.check_counts(nb),

@@ -13,7 +13,7 @@ WHITE = np.full((4, 6, 3), 255, np.uint8)
 
 
 def test_enlarge_repeats_pixels_and_takes_every_kind_of_picture():
-    grey = np.array([[0, 0.5], [1, 2.0]])
+    grey = np.array([[0, 0.5], [1, 1.0]])
     big = pixels.enlarge(grey, 3)
     assert big.shape == (6, 6, 3) and big.dtype == np.uint8
     assert (big[:3, 3:] == 128).all() and (big[3:, 3:] == 255).all() and (big[:3, :3] == 0).all()
@@ -21,6 +21,18 @@ def test_enlarge_repeats_pixels_and_takes_every_kind_of_picture():
     np.testing.assert_array_equal(pixels.enlarge(big), big)
     with pytest.raises(ValueError, match=r"must be \[H, W\] or \[H, W, 3\], not \[1, 28, 28\]"):
         pixels.enlarge(np.zeros((1, 28, 28)))
+    with pytest.raises(ValueError, match="scale asks for a picture of 200000 x 200000 pixels"):
+        pixels.enlarge(grey, 100_000)
+
+
+@pytest.mark.parametrize("value", [-0.1, 2.0, np.nan])
+def test_values_outside_0_to_1_are_refused(value):
+    wrong = np.full((3, 3), value)
+    for function in (pixels.enlarge, pixels.beside, pixels.stack, lambda p: pixels.outline(p, 0, 0, 1)):
+        with pytest.raises(ValueError, match=r"picture.* must lie in \[0, 1\], not"):
+            function(wrong)
+    with pytest.raises(ValueError, match="shares"):
+        pixels.bars([value], ["0"])
 
 
 def test_beside_and_stack_keep_every_picture_whole():

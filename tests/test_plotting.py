@@ -61,8 +61,24 @@ def test_uint8_floats_and_tensors_give_the_same_sheet():
     assert sheet.min() == 0 and sheet.max() == 1  # the gap
 
 
-def test_values_outside_0_to_1_are_clipped():
-    assert plotting.tile(np.array([-3.0, 0.5, 7.0]).reshape(1, 1, 1, 3)).tolist() == [[0, 0.5, 1]]
+@pytest.mark.parametrize("value", [-0.001, 1.001, 255.0, np.nan, np.inf])
+def test_values_outside_0_to_1_are_refused(value):
+    for function in (plotting.tile, plotting.show_images, lambda x: plotting.tint(x, [3], [0.5])):
+        with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], not"):
+            function(np.array([0.0, 0.5, value]).reshape(1, 1, 1, 3))
+
+
+def test_whole_numbers_are_no_pixels_unless_uint8():
+    with pytest.raises(TypeError, match="images must be uint8, or floats in .*, not torch.int64"):
+        plotting.tile(np.ones((1, 1, 2, 2), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"), [({"columns": 0}, "columns"), ({"gap": -1}, "gap"), ({"gap": 10**6}, "gap")]
+)
+def test_a_sheet_that_cannot_be_is_refused(options, name):
+    with pytest.raises(ValueError, match=name):
+        plotting.tile(numbered(4), **options)
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 2, 2), (2, 2), (3, 2, 2), (1, 2, 3, 3), (1, 4, 3, 3)])
@@ -84,7 +100,9 @@ HELPERS = {
 
 def test_all_helpers_are_tested():
     functions = {
-        name for name, f in vars(plotting).items() if inspect.isfunction(f) and "ax" in inspect.signature(f).parameters
+        name
+        for name, f in vars(plotting).items()
+        if inspect.isfunction(f) and "ax" in inspect.signature(f).parameters and not name.startswith("_")
     }
     assert functions == set(HELPERS)
 
@@ -157,7 +175,21 @@ def test_curves_are_means_over_blocks():
     assert loss.get_xdata().tolist() == [2.5, 7.5] and loss.get_ydata().tolist() == [2, 7]
     assert kl.get_xdata().tolist() == [2] and kl.get_ydata().tolist() == [1.5], "a short curve is one block"
     assert ax.get_ylabel() == "nats" and [text.get_text() for text in ax.get_legend().get_texts()] == ["loss", "kl"]
-    assert plotting.plot_steps({"nothing": torch.zeros(0)}).get_legend() is None
+    assert plotting.plot_steps({"loss": torch.zeros(1)}).get_legend() is None
+    with pytest.raises(ValueError, match=r"curves\['nothing'\] must be at least one finite number, not none"):
+        plotting.plot_steps({"nothing": torch.zeros(0)})
+
+
+@pytest.mark.parametrize("values", [[1.0, 1.0], [2.0]])
+@pytest.mark.parametrize("log", [False, True])
+def test_a_histogram_of_one_value_has_bins_of_some_width(values, log):
+    ax = plotting.plot_histograms({"one": values}, xlabel="error", bins=4, log=log)
+    assert sum(patch.get_height() for patch in ax.patches) == pytest.approx(1)
+    assert all(patch.get_width() > 0 for patch in ax.patches)
+
+
+def test_points_in_the_very_same_place_after_the_first_nudge_stay_finite():
+    assert np.isfinite(plotting.spread([[2e-6, 2e-6], [0.0, 0.0]])).all()
 
 
 @pytest.mark.parametrize("log", [False, True])

@@ -1,6 +1,7 @@
 """A canvas and an upload, driven without a browser: the picture is what the plain function draws of the ink."""
 
 import io
+import sys
 
 import ipywidgets
 import numpy as np
@@ -83,6 +84,25 @@ def test_a_file_that_is_no_picture_is_refused_in_words(with_canvas):
     upload(pad.upload, b"no picture at all")
     assert "cannot be read" in pad.error.value and pad.image.value == pad.still
     upload(pad.upload, photo((60, 20, 75, 120)))
+    assert pad.error.value == ""
+
+
+def test_the_button_offers_what_can_be_read_and_other_formats_are_refused(with_canvas):
+    pad = sketch(shrink, example=EXAMPLE)
+    assert pad.upload.accept == ".png,.jpg,.jpeg"
+    gif = io.BytesIO()
+    Image.open(io.BytesIO(photo((60, 20, 75, 120)))).save(gif, "GIF")
+    upload(pad.upload, gif.getvalue())
+    assert "a picture, PNG or JPEG, was expected" in pad.error.value and pad.image.value == pad.still
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_opened(with_canvas, monkeypatch):
+    pad, good = sketch(shrink, example=EXAMPLE), photo((60, 20, 75, 120))
+    most = sys.modules[sketch.__module__].MOST_BYTES
+    upload(pad.upload, good + bytes(most))  # which PIL would read: it ignores what follows a picture
+    assert f"the file is too large ({most + len(good):,} bytes, and {most:,} are the most): make" in pad.error.value
+    assert pad.image.value == pad.still
+    upload(pad.upload, good)
     assert pad.error.value == ""
 
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
-import tempfile
+import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -95,6 +97,142 @@ def test_a_download_that_stalls_half_way_ends(files, mirror, tmp_path, monkeypat
     assert contents(tmp_path) == {}
 
 
+def test_a_download_that_drips_for_ever_ends(files, mirror, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "WHOLE", 0.3)
+    mirror.mode = "drip"
+    with pytest.raises(sources.SourceError, match="not complete after"):
+        sources.read_files("mnist", tmp_path)
+    assert mirror.left.wait(10) and contents(tmp_path) == {}
+
+
+# ---- nothing lingers
+
+
+def reading() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if isinstance(thread, sources._Stream)]
+
+
+@pytest.mark.parametrize("mode", ["silent", "stalled"])
+def test_a_download_that_is_given_up_closes_its_connection_and_ends_its_thread(files, mirror, tmp_path, mode):
+    mirror.mode = mode  # the connection itself would wait for STALL, 10 s
+    began = time.monotonic()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "PER_MIRROR", 0.3)
+        patch.setattr(sources._Stream, "hold", held_for(20))
+        patch.setattr(sources, "STALL", 0.3)
+        with pytest.raises(sources.SourceError, match="no answer within"):
+            sources.read_files("mnist", tmp_path)
+    assert mirror.left.wait(5) and reading() == [] and time.monotonic() - began < 5
+
+
+def held_for(seconds: float):
+    """Return a hold whose connections wait longer than the reader does, so that only the reader can end them."""
+    hold = sources._Stream.hold
+
+    def patient(stream, connected) -> None:
+        hold(stream, connected)
+        connected.settimeout(seconds)
+
+    return patient
+
+
+def test_a_connection_made_after_nobody_waits_any_more_is_closed_at_once(files, mirror, monkeypatch):
+    mirror.mode, hold, asked = "silent", sources._Stream.hold, threading.Event()
+
+    def late(stream, connected) -> None:
+        asked.wait(10)  # as long as a name server takes, say
+        hold(stream, connected)
+
+    monkeypatch.setattr(sources._Stream, "hold", late)
+    stream = sources._Stream(mirror.address + f"{LABELS}.gz", 10, 100)
+    stream.stop()
+    asked.set()
+    stream.join(5)
+    assert not stream.is_alive() and not mirror.asked, "the connection was closed before anything was asked"
+
+
+def test_a_download_leaves_no_thread(files, mirror, tmp_path):
+    sources.read_files("mnist", tmp_path)
+    assert reading() == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="Windows cannot send a signal to a thread")
+def test_ctrl_c_during_a_download_leaves_nothing(files, mirror, tmp_path):
+    mirror.modes[f"{LABELS}.gz"] = "stalled"
+    main = threading.main_thread().ident
+
+    def interrupt() -> None:
+        while not mirror.asked[f"{LABELS}.gz"]:
+            time.sleep(0.01)
+        time.sleep(0.2)
+        signal.pthread_kill(main, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a run in the background ignores it
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            sources.read_files("mnist", tmp_path)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert {Path(name).name for name in contents(tmp_path)} == {f"{IMAGES}.gz"}, "what was complete, and nothing else"
+    assert mirror.left.wait(5) and reading() == []
+
+
+# ---- more than there should be
+
+
+def peak_of(call) -> int:
+    """Return the most bytes that a call held at once."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(f"{LABELS}.gz", None), (f"{LABELS}.gz", bytes(8_000_000)), (LABELS, bytes(8_000_000))],
+    ids=["bomb", "long archive", "long file"],
+)
+def test_a_file_that_is_too_large_costs_no_memory_and_is_named(files, tmp_path, monkeypatch, name, content):
+    monkeypatch.setattr(sources, "SIZES", 4 * (60_008,))  # of images, so much is set aside at once
+    folder = files.put(tmp_path)
+    (folder / f"{LABELS}.gz").unlink()
+    (folder / name).write_bytes(content or files.bomb)
+
+    def read() -> None:
+        too_large = f"{name} is damaged .it has more than the 60,008 bytes it should have"
+        with pytest.raises(sources.SourceError, match=too_large):
+            sources.read_files("mnist", tmp_path)
+
+    assert peak_of(read) < 2_000_000
+    assert (folder / name).read_bytes() == (content or files.bomb), "what could not be replaced is left as it was"
+
+
+@pytest.mark.parametrize("mode", ["bomb", "endless"])
+def test_a_download_that_is_too_large_costs_no_memory_and_is_refused(files, mirror, tmp_path, monkeypatch, mode):
+    monkeypatch.setattr(sources, "SIZES", 4 * (60_008,))
+    mirror.modes[f"{LABELS}.gz"] = mode
+
+    def read() -> None:
+        with pytest.raises(sources.SourceError, match="labels.*: it has more than the 60,008 bytes it should have"):
+            sources.read_files("mnist", tmp_path)
+
+    read()  # what is imported meanwhile does not count
+    assert peak_of(read) < 2_000_000
+    assert list(contents(tmp_path / "MNIST" / "raw")) == [f"{IMAGES}.gz"]
+    assert mode == "bomb" or mirror.left.wait(5)
+
+
+def test_the_sizes_are_those_of_the_published_files():
+    header, pixels = {"images": 16, "labels": 8}, {"images": 28 * 28, "labels": 1}
+    for stem, size in zip(sources.FILES, sources.SIZES, strict=True):
+        kind, count = stem.split("-")[1], 60_000 if stem.startswith("train") else 10_000
+        assert size == header[kind] + count * pixels[kind]
+
+
 # ---- damage
 
 
@@ -172,7 +310,7 @@ def refuse(*args: object, **kwargs: object) -> None:
 @pytest.fixture
 def read_only(monkeypatch, tmp_path):
     """A data folder whose files can be read and not written, for root as well."""
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(sources, "open", refuse, raising=False)
     tmp_path.chmod(0o555)
     yield tmp_path
     tmp_path.chmod(0o755)
@@ -202,6 +340,20 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
     assert sources.write_atomic(path, b"old")
     monkeypatch.setattr(os, name, refuse)
     assert not sources.write_atomic(path, b"new")
+    assert contents(tmp_path) == {"file": b"old"}
+
+
+@pytest.mark.parametrize("name", ["replace", "chmod"])
+def test_ctrl_c_during_a_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, name):
+    path = tmp_path / "file"
+    assert sources.write_atomic(path, b"old")
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, name, interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        sources.write_atomic(path, b"new")
     assert contents(tmp_path) == {"file": b"old"}
 
 

@@ -4,6 +4,9 @@ import base64
 import io
 import json
 import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from nbformat import v4
 from PIL import Image
 
-from tools import address, files, notebooks
+from tools import address, files, lab, notebooks
 
 BAR = "  0%|          | 0/30 [00:00<?, ?it/s]"
 
@@ -159,6 +162,33 @@ def test_one_address_is_carried_everywhere(tmp_path):
     assert second.source == 'REPO = "https://github.com/new.name/the-place"\nprint("é")'
     assert address.spread(root=tmp_path) == []
     json.loads((tmp_path / "notebooks" / "01_x.ipynb").read_text(encoding="utf-8"))
+
+
+def test_a_jupyterlab_of_ones_own_finds_a_port_and_keeps_its_token_to_itself(tmp_path):
+    (tmp_path / "root").mkdir()
+    asked = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with lab.serve(tmp_path / "root", tmp_path / "own") as server:
+        (written,) = [json.loads(path.read_text()) for path in (tmp_path / "own" / "runtime").glob("jpserver-*.json")]
+        assert written["port"] == server.port > 0 and written["token"] == server.token
+        with asked.open(server.url("api/contents"), timeout=30) as answer:
+            assert json.load(answer)["content"] == []
+        with pytest.raises(urllib.error.HTTPError, match="403") as refused:
+            asked.open(server.url("api/contents").split("?")[0], timeout=30)
+        refused.value.close()
+        command = Path("/proc", str(written["pid"]), "cmdline")  # which every user of a Linux machine may read
+        shown = command.read_text() if command.exists() else " ".join(server.command())
+        assert "jupyterlab" in shown and server.token not in shown
+        assert server.token not in server.log.read_text(encoding="utf-8")
+    with pytest.raises(urllib.error.URLError):
+        asked.open(server.url("api/contents"), timeout=30)
+
+
+def test_a_jupyterlab_that_does_not_start_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        lab.Server, "command", lambda server: [sys.executable, "-c", "raise SystemExit('no such port')"]
+    )
+    with pytest.raises(RuntimeError, match="does not answer:\nno such port"), lab.serve(tmp_path, tmp_path / "own"):
+        pass
 
 
 @pytest.mark.parametrize("wrong", ["name", "https://github.com/a/b", "a/b c", ""])

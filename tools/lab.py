@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -86,14 +85,15 @@ def private(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:
 
 
 class Server:
-    """Know where a JupyterLab answers, what it serves, and where it keeps its kernels' addresses."""
+    """Know where a JupyterLab answers, what it serves, and where it keeps its kernels' addresses.
+
+    The port is whichever was free as it started, and known once `wait` returns. The token is in its environment, not in
+    its command, which everybody on the machine may list.
+    """
 
     def __init__(self, root: Path, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
         self.root, self.runtime, self.log = root, folder / "runtime", folder / "lab.log"
-        self.token = secrets.token_hex(16)
+        self.port, self.token = 0, secrets.token_hex(16)
 
     def url(self, path: str) -> str:
         """Return the address of a path on this server."""
@@ -101,9 +101,8 @@ class Server:
 
     def command(self) -> list[str]:
         """Return the command that starts it."""
-        options = {"ServerApp.ip": "127.0.0.1", "ServerApp.port": self.port, "ServerApp.port_retries": 0}
+        options = {"ServerApp.ip": "127.0.0.1", "ServerApp.port": 0, "LabApp.expose_app_in_browser": True}
         options |= {"ServerApp.root_dir": self.root, "ServerApp.open_browser": False, "ServerApp.allow_root": True}
-        options |= {"IdentityProvider.token": self.token, "LabApp.expose_app_in_browser": True}
         return [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
 
     def wait(self, process: subprocess.Popen) -> None:
@@ -111,20 +110,27 @@ class Server:
         asked = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for _ in range(10 * LONG):
             try:
-                asked.open(self.url("api/status"), timeout=10).close()
+                self.port = self.listens_on()
+                asked.open(self.url("api/status"), timeout=10).close()  # only this server knows the token
                 return
-            except OSError:
+            except (OSError, ValueError):
                 if process.poll() is not None:
                     break
                 time.sleep(0.1)
         raise RuntimeError(f"JupyterLab does not answer:\n{self.log.read_text(encoding='utf-8')[-2000:]}")
 
+    def listens_on(self) -> int:
+        """Return the port that it wrote down. Raises: ValueError if it has not yet, or not all of it."""
+        for path in self.runtime.glob("jpserver-*.json"):
+            return json.loads(path.read_text(encoding="utf-8"))["port"]
+        raise ValueError("it has not started to listen")
+
 
 @contextmanager
 def serve(root: Path, folder: Path, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """Run a JupyterLab on a root folder, with a second folder for what it writes, in an environment (the reader's)."""
-    environment = private(folder, os.environ if environment is None else environment)
     server = Server(root, folder)
+    environment = private(folder, os.environ if environment is None else environment) | {"JUPYTER_TOKEN": server.token}
     with open(server.log, "w", encoding="utf-8") as log:
         process = subprocess.Popen(server.command(), env=environment, stdout=log, stderr=log)
         try:

@@ -17,11 +17,16 @@ from PIL import Image, ImageOps
 from scipy import ndimage
 from torch import Tensor
 
+from vae_utils import inputs
+
 SIDE, BOX = 28, 20  # pixels of an image, and of the box that its digit fits
 CENTRE = 14  # row and column of MNIST's centres of mass, if the first pixel's centre is 0: they lie in [13.5, 14.5]
 FAINT = 0.05  # ink below it does not count for the box: what a resampling or a camera leaves around a digit
 LONGEST = 320  # pixels of a picture's longer side, to which larger ones are reduced
 DARKEST = 0.05  # contrast between ink and paper below which there is no ink
+FORMATS = ("PNG", "JPEG")  # of files: each further reader is one more that a file may be made to attack
+MOST_IN_FILE = 50_000_000  # pixels, which large cameras have
+MOST_AT_ONCE = 16_000_000  # pixels unpacked, 0.4 GB on the way: a JPEG can be unpacked at a fraction, a PNG cannot
 
 
 def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
@@ -31,13 +36,16 @@ def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
     it covers (that is where the grey levels come from), and moved by whole pixels.
 
     Shapes: ink is [H, W], uint8 or in [0, 1], white on black; the result is [1, 1, 28, 28], float32 in [0, 1].
-    Raises: ValueError for another shape or type, NaN, values outside [0, 1], or a picture without ink.
+    Raises: ValueError for another shape, NaN, values outside [0, 1], or a picture without ink; TypeError for another
+    type.
     Source: LeCun et al. 1998, section III.A.
     """
     grey = _checked(ink)
     rows, columns = (np.flatnonzero((grey > FAINT).any(axis)) for axis in (1, 0))
     if rows.size == 0:
-        raise ValueError(f"there is no ink: no pixel is above {FAINT}. Draw a digit, white (1) on black (0)")
+        raise ValueError(
+            f"ink must be there, and there is no ink: no pixel is above {FAINT}. Draw a digit, white (1) on black (0)"
+        )
     digit = _fitted(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     image = np.zeros((SIDE, SIDE), np.float32)
     top, left = (_start(digit.sum(1 - axis)) for axis in (0, 1))
@@ -48,13 +56,14 @@ def as_mnist(ink: ArrayLike | Tensor) -> Tensor:
 def read_digit(data: bytes | str | Path | Image.Image) -> np.ndarray:
     """Return the ink of a drawn or photographed digit, [H, W] in [0, 1], 0 where there is none, for `as_mnist`.
 
-    data is a picture file's content or path, or a PIL image, of any mode; the longer side of the result is at most 320.
+    data is the content or path of a PNG or JPEG, or a PIL image, of any mode; the result has at most 320 pixels a side.
     1. Ink is dark on light if the border's median is nearer to the brightest pixels than to the darkest.
     2. Paper is the picture with its strokes filled, by a morphological closing wider than they are. Light multiplies,
        so that a division by the paper takes uneven light away, and most of a shadow with a sharp edge.
     3. Contrast is stretched from the paper's noise to the ink's upper values; what is below, and specks, become 0.
 
-    Raises: ValueError if the picture cannot be read, has more pixels than PIL thinks safe, or shows no ink.
+    Raises: ValueError if the picture cannot be read, is a file of another format or of more pixels than is safe
+    (50 million in a JPEG, 16 million in a PNG), or shows no ink.
     """
     grey = _levels(_opened(data))
     low, border, high = np.quantile(grey, 0.005), np.median(_border(grey)), np.quantile(grey, 0.995)
@@ -63,36 +72,11 @@ def read_digit(data: bytes | str | Path | Image.Image) -> np.ndarray:
     return _stretched(ink)
 
 
-def shape_of(images: Tensor) -> Tensor:
-    """Return slant, width, height and ink [B, 4] of images, from the moments of their ink; notebook 05, section 5.1.
-
-    With the ink as a mass about its centre: slant is the mixed second moment over the vertical one (columns moved to
-    the right for each row upwards), width and height are standard deviations in pixels, ink is the sum.
-
-    Shapes: images [B, 1, 28, 28] in [0, 1], none empty.
-    """
-    ink, at = images[:, 0], torch.arange(28.0)  # [B, 28, 28]
-    total = ink.sum((1, 2))
-    y = at - (ink.sum(2) @ at / total)[:, None]  # rows and columns, from the centre of mass   [B, 28]
-    x = at - (ink.sum(1) @ at / total)[:, None]
-    yy, xx = ((ink.sum(axis) * part**2).sum(1) / total for axis, part in ((2, y), (1, x)))
-    yx = torch.einsum("bij,bi,bj->b", ink, y, x) / total
-    return torch.stack([-yx / yy, xx.sqrt(), yy.sqrt(), total], 1)
-
-
 def _checked(ink: ArrayLike | Tensor) -> np.ndarray:
-    grey = ink.detach().cpu().numpy() if isinstance(ink, Tensor) else np.asarray(ink)
+    grey = inputs.to_unit(ink, "ink").cpu().numpy()
     if grey.ndim != 2 or grey.size == 0:
         raise ValueError(f"ink must be [H, W], one grey picture, not {list(grey.shape)}: take one, or squeeze it")
-    if grey.dtype == np.uint8:
-        return grey.astype(np.float32) / 255
-    if grey.dtype.kind not in "bf":
-        raise ValueError(f"ink must be uint8, or floats in [0, 1], not {grey.dtype}: divide or convert it")
-    if not np.isfinite(grey).all():
-        raise ValueError(f"ink must be finite, but {(~np.isfinite(grey)).sum()} of its pixels are not: find the source")
-    if grey.min() < 0 or grey.max() > 1:
-        raise ValueError(f"ink must be in [0, 1], not [{grey.min():g}, {grey.max():g}]: divide it, by 255 perhaps")
-    return grey.astype(np.float32)
+    return grey
 
 
 def _fitted(digit: np.ndarray) -> np.ndarray:
@@ -114,13 +98,23 @@ def _opened(data: bytes | str | Path | Image.Image) -> Image.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             held = isinstance(data, bytes | bytearray | memoryview)
-            image = Image.open(io.BytesIO(data) if held else data) if not isinstance(data, Image.Image) else data.copy()
-            image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a large JPEG is opened at a fraction of its size
-            return ImageOps.exif_transpose(image)
+            if isinstance(data, Image.Image):
+                return ImageOps.exif_transpose(data.copy())
+            with Image.open(io.BytesIO(data) if held else data, formats=FORMATS) as image:
+                _check_pixels(image, MOST_IN_FILE)
+                image.draft("RGB", (2 * LONGEST, 2 * LONGEST))  # a large JPEG is opened at a fraction of its size
+                _check_pixels(image, MOST_AT_ONCE)
+                return ImageOps.exif_transpose(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValueError(f"the picture has too many pixels ({error}): make it smaller and try again") from None
     except (OSError, SyntaxError, ValueError, EOFError, TypeError, AttributeError, struct.error) as error:
-        raise ValueError(f"a picture (PNG, JPEG, ...) was expected, and this cannot be read: {error}") from None
+        raise ValueError(f"a picture, PNG or JPEG, was expected, and this cannot be read: {error}") from None
+
+
+def _check_pixels(image: Image.Image, most: int) -> None:
+    """Refuse a picture by its header, before its pixels take memory, with the error that PIL has for its own limit."""
+    if image.width * image.height > most:
+        raise Image.DecompressionBombError(f"{image.width:,} x {image.height:,}, over {most:,}")
 
 
 def _levels(image: Image.Image) -> np.ndarray:

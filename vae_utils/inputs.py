@@ -14,6 +14,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+MOST_PIXELS = 4096**2  # of one picture: more is a slip, and would take the memory of the machine
+
 _trusted = ContextVar("the values were looked at before", default=False)
 
 
@@ -145,6 +147,20 @@ def check_number(
     if not math.isfinite(value) or beneath or (high is not None and value > high):
         raise ValueError(f"{name} must be a finite number{_between(low, high, above)}, not {value}")
     return float(value)
+
+
+def check_text(name: str, value: object) -> str:
+    """Return value if it is text. Raises: TypeError."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be text, not {described(value)}: write it in quotes")
+    return value
+
+
+def check_size(name: str, height: int, width: int) -> None:
+    """Raise ValueError, naming what asked for it, if a picture would not be one of 1 to 4096 x 4096 pixels in all."""
+    if height < 1 or width < 1 or height * width > MOST_PIXELS:
+        asked = f"{name} asks for a picture of {height} x {width} pixels"
+        raise ValueError(f"{asked}: it must have at least one, and at most 4096 x 4096 = {MOST_PIXELS:,} of them")
 
 
 def described(value: object) -> str:

@@ -17,7 +17,9 @@ from numpy.typing import ArrayLike
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vae_utils.plotting import DIGIT_COLORS, as_array
+from vae_utils import inputs
+from vae_utils.arrays import as_array, check_list, check_values
+from vae_utils.plotting import DIGIT_COLORS
 
 INK = (40, 40, 40)
 
@@ -25,44 +27,60 @@ INK = (40, 40, 40)
 def enlarge(picture: ArrayLike | Tensor, scale: int = 1) -> np.ndarray:
     """Return a picture [H, W] or [H, W, 3], uint8 or in [0, 1], with each pixel as scale x scale pixels.
 
-    Raises: ValueError for another shape.
+    Raises: ValueError for another shape, values outside [0, 1], or more than 4096 x 4096 pixels; TypeError.
     """
-    values = as_array(picture)
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3):
-        raise ValueError(f"a picture must be [H, W] or [H, W, 3], not {list(values.shape)}: squeeze or tile it first")
+    return _enlarged("picture", picture, scale)
+
+
+def _enlarged(name: str, picture: ArrayLike | Tensor, scale: int = 1) -> np.ndarray:
+    values, scale = as_array(picture, name), inputs.check_whole("scale", scale, 1)
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] != 3) or values.size == 0:
+        raise ValueError(f"{name} must be [H, W] or [H, W, 3], not {list(values.shape)}: squeeze or tile it first")
+    inputs.check_size("scale" if scale > 1 else name, scale * len(values), scale * values.shape[1])
     if values.dtype != np.uint8:
-        values = (np.clip(values, 0, 1) * 255).round().astype(np.uint8)
+        values = (inputs.to_unit(values, name) * 255).round().byte().numpy()
     values = values if values.ndim == 3 else values[..., None].repeat(3, axis=2)
     return values.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def beside(*pictures: np.ndarray, gap: int = 14) -> np.ndarray:
-    """Return pictures in one row, their tops aligned."""
-    sheet = np.full((max(len(p) for p in pictures), sum(p.shape[1] + gap for p in pictures) - gap, 3), 255, np.uint8)
-    left = 0
-    for picture in pictures:
-        sheet[: len(picture), left : left + picture.shape[1]] = enlarge(picture)
-        left += picture.shape[1] + gap
-    return sheet
+def beside(*pictures: ArrayLike | Tensor, gap: int = 14) -> np.ndarray:
+    """Return pictures, each as in `enlarge`, in one row, their tops aligned."""
+    gap = inputs.check_whole("gap", gap, 0)
+    if not pictures:
+        raise ValueError("pictures must be at least one picture, not none")
+    sheets = [_enlarged(f"pictures[{i}]", picture) for i, picture in enumerate(pictures)]
+    height, width = max(len(sheet) for sheet in sheets), sum(sheet.shape[1] + gap for sheet in sheets) - gap
+    inputs.check_size("pictures, with this gap,", height, width)
+    whole, left = np.full((height, width, 3), 255, np.uint8), 0
+    for sheet in sheets:
+        whole[: len(sheet), left : left + sheet.shape[1]] = sheet
+        left += sheet.shape[1] + gap
+    return whole
 
 
-def stack(*pictures: np.ndarray, gap: int = 6) -> np.ndarray:
-    """Return pictures in one column, their left edges aligned."""
-    return beside(*(enlarge(picture).swapaxes(0, 1) for picture in pictures), gap=gap).swapaxes(0, 1)
+def stack(*pictures: ArrayLike | Tensor, gap: int = 6) -> np.ndarray:
+    """Return pictures, each as in `enlarge`, in one column, their left edges aligned."""
+    turned = (_enlarged(f"pictures[{i}]", picture).swapaxes(0, 1) for i, picture in enumerate(pictures))
+    return beside(*turned, gap=gap).swapaxes(0, 1)
 
 
 def text(line: str, width: int | None = None, size: int = 14) -> np.ndarray:
     """Return one line of text, size pixels high, as a picture of its own width, or cut or filled to a given one."""
-    width = width or int(_font(size).getlength(line)) + 2
-    sheet = Image.new("RGB", (width, round(1.4 * size)), "white")
+    line, size = _check_line("line", line), inputs.check_whole("size", size, 4, 200)
+    if width is None:
+        width = int(_font(size).getlength(line)) + 2
+    sheet = _sheet("width", round(1.4 * size), inputs.check_whole("width", width, 1))
     ImageDraw.Draw(sheet).text((1, 0.1 * size), line, fill=INK, font=_font(size))
     return np.asarray(sheet)
 
 
 def key(labels: Sequence[str], size: int = 14) -> np.ndarray:
     """Return the labels in one line, each in the colour of its digit."""
+    check_list("labels", labels, range(1, 1000), "at least one text")
+    labels = [_check_line("labels", label) for label in labels]
+    size = inputs.check_whole("size", size, 4, 200)
     widths = [int(_font(size).getlength(label)) + size for label in labels]
-    sheet = Image.new("RGB", (sum(widths), round(1.4 * size)), "white")
+    sheet = _sheet("labels", round(1.4 * size), sum(widths))
     pen = ImageDraw.Draw(sheet)
     for k, label in enumerate(labels):
         pen.text((1 + sum(widths[:k]), 0.1 * size), label, fill=_colour(k), font=_font(size))
@@ -71,8 +89,8 @@ def key(labels: Sequence[str], size: int = 14) -> np.ndarray:
 
 def outline(picture: ArrayLike | Tensor, left: float, top: float, side: int) -> np.ndarray:
     """Return the picture with a red square whose top left corner is at a pixel; what lies outside is cut off."""
-    sheet = Image.fromarray(enlarge(picture))
-    corner = round(left), round(top)
+    sheet, side = Image.fromarray(enlarge(picture)), inputs.check_whole("side", side, 1, 1_000_000)
+    corner = [round(inputs.check_number(n, v, -1e6, 1e6)) for n, v in (("left", left), ("top", top))]
     ImageDraw.Draw(sheet).rectangle((*corner, corner[0] + side - 1, corner[1] + side - 1), outline=(220, 30, 30))
     return np.asarray(sheet)
 
@@ -80,15 +98,20 @@ def outline(picture: ArrayLike | Tensor, left: float, top: float, side: int) -> 
 def bars(shares: ArrayLike | Tensor, labels: Sequence[str], width: int = 200, height: int = 20) -> np.ndarray:
     """Return a horizontal bar for each share in [0, 1], labelled at the left, in the colour of its digit.
 
-    Raises: ValueError if there are not as many labels as shares.
+    Raises: ValueError if there are not as many labels as shares, or a share is not in [0, 1]; TypeError.
     """
-    shares = as_array(shares)
+    check_list("labels", labels, range(1, 1000), "at least one text")
+    labels, shares = [_check_line("labels", label) for label in labels], as_array(shares, "shares")
+    width, height = inputs.check_whole("width", width, 1), inputs.check_whole("height", height, 6)
     if shares.shape != (len(labels),):
         raise ValueError(f"{len(labels)} labels need as many shares, not {list(shares.shape)}")
+    check_values("shares", shares)
+    if shares.min() < 0 or shares.max() > 1:
+        raise ValueError(f"shares must lie in [0, 1], not {shares.min():g} to {shares.max():g}: divide by their sum")
     left = max(int(_font(13).getlength(label)) for label in labels) + 8
-    sheet = Image.new("RGB", (left + width, height * len(labels)), "white")
+    sheet = _sheet("width, with this height,", height * len(labels), left + width)
     pen = ImageDraw.Draw(sheet)
-    for k, (share, label) in enumerate(zip(shares, labels, strict=True)):
+    for k, (share, label) in enumerate(zip(shares.tolist(), labels, strict=True)):
         pen.text((left - 6, (k + 0.5) * height), label, fill=INK, font=_font(13), anchor="rm")
         pen.rectangle((left, k * height + 2, left + round(share * (width - 1)), (k + 1) * height - 3), fill=_colour(k))
     return np.asarray(sheet)
@@ -103,10 +126,17 @@ class Backdrop:
     frame: Bbox
 
     def mark(self, x: float, y: float) -> np.ndarray:
-        """Return the pixels with a cross-hair at (x, y)."""
+        """Return the pixels with a cross-hair at (x, y); what lies outside the picture is cut off.
+
+        Raises: ValueError for a place that is not finite, or that a logarithmic axis does not have; TypeError.
+        """
+        place = inputs.check_number("x", x), inputs.check_number("y", y)
         sheet, height = Image.fromarray(self.pixels), len(self.pixels)
-        left, top = self.transform.transform((x, y))
-        top = height - top
+        with np.errstate(all="ignore"):
+            left, top = self.transform.transform(place)
+        if not np.isfinite([left, top]).all():
+            raise ValueError(f"x and y must be a place on the axes, not {place}: a logarithm needs positive numbers")
+        left, top = np.clip([left, height - top], -1e4, 1e4).tolist()  # PIL counts in 32 bits
         pen = ImageDraw.Draw(sheet)
         pen.line((self.frame.x0, top, self.frame.x1, top), fill=(120, 120, 120))
         pen.line((left, height - self.frame.y1, left, height - self.frame.y0), fill=(120, 120, 120))
@@ -115,16 +145,29 @@ class Backdrop:
 
     def point(self, left: float, top: float) -> tuple[float, float] | None:
         """Return the coordinates (x, y) at a pixel counted from the top left corner; None outside the axes."""
-        place = (left, len(self.pixels) - top)
+        place = inputs.check_number("left", left), len(self.pixels) - inputs.check_number("top", top)
         return tuple(self.transform.inverted().transform(place).tolist()) if self.frame.contains(*place) else None
 
 
 def backdrop(ax: Axes) -> Backdrop:
     """Draw the figure of some axes once and return it as a backdrop; the figure may be closed afterwards."""
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be axes of matplotlib, not {inputs.described(ax)}")
     stored = io.BytesIO()
     ax.figure.savefig(stored, format="png", dpi="figure", facecolor="white")
     pixels = np.asarray(Image.open(stored).convert("RGB"))
     return Backdrop(pixels, ax.transData.frozen(), ax.bbox.frozen())
+
+
+def _check_line(name: str, line: object) -> str:
+    if "\n" in inputs.check_text(name, line):
+        raise ValueError(f"{name} must be one line of text, not {line!r}: stack one picture for each line")
+    return line
+
+
+def _sheet(name: str, height: int, width: int) -> Image.Image:
+    inputs.check_size(name, height, width)
+    return Image.new("RGB", (width, height), "white")
 
 
 def _colour(k: int) -> tuple[int, int, int]:

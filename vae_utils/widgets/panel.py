@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from numbers import Integral
 from typing import TypeVar
 
 import ipywidgets as widgets
@@ -23,7 +22,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from vae_utils.plotting import as_array
+from vae_utils import inputs
+from vae_utils.arrays import as_array
 from vae_utils.widgets import touch
 
 Picture = Figure | Axes | Image.Image | np.ndarray | Tensor
@@ -150,20 +150,20 @@ def in_main_thread(call: Callable[[], Result]) -> Result:
 def picture_bytes(picture: Picture, scale: int | None = None) -> bytes:
     """Return a picture as PNG, always the same bytes for the same picture.
 
-    An array or tensor holds uint8, or numbers of which those outside [0, 1] are clipped. Each pixel of it, or of a PIL
-    image, becomes scale x scale pixels; by default as many as let it fit a square of 320. A figure keeps its own size.
+    An array or tensor holds uint8, or floats in [0, 1]. Each pixel of it, or of a PIL image, becomes scale x scale
+    pixels, at most 4096 x 4096 in all; by default as many as let it fit a square of 320. A figure keeps its own size.
 
     Shapes: an array or tensor is [H, W] (grey) or [H, W, 3].
-    Raises: ValueError for another shape or type, NaN, or a scale that is not a whole number of at least 1.
+    Raises: ValueError for another shape, NaN, values outside [0, 1], or a scale that is not at least 1 or too large;
+    TypeError for another type of pixels, or a scale that is not a whole number.
     """
-    if not (scale is None or (isinstance(scale, Integral) and scale >= 1)):
-        raise ValueError(f"scale must be a whole number of at least 1, not {scale!r}: round it, or leave it out")
-    stored = io.BytesIO()
+    scale, stored = scale if scale is None else inputs.check_whole("scale", scale, 1), io.BytesIO()
     if isinstance(picture, Figure | Axes):
         picture.figure.savefig(stored, format="png", dpi="figure", metadata={"Software": None})
         return stored.getvalue()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture))
     scale = scale or max(1, SIDE // max(image.size))
+    inputs.check_size("scale", image.height * scale, image.width * scale)
     image.resize((image.width * scale, image.height * scale), Image.Resampling.NEAREST).save(stored, "PNG")
     return stored.getvalue()
 
@@ -187,18 +187,15 @@ def _small(png: bytes) -> bytes:
 
 
 def _pixels(picture: np.ndarray | Tensor) -> np.ndarray:
-    values = as_array(picture)
+    if picture is None or isinstance(picture, str):
+        kind = "None: does draw return it?" if picture is None else "text: pixels.text makes a picture of it"
+        raise TypeError(f"a picture must be a figure, an image, or an array [H, W] or [H, W, 3], not {kind}")
+    values = as_array(picture, "picture")
     if not (values.ndim == 2 or (values.ndim == 3 and values.shape[-1] == 3)) or values.size == 0:
         came = list(values.shape) if values.ndim else type(picture).__name__
-        hint = "does draw return it?" if picture is None else "squeeze it, or lay several out with plotting.tile"
+        hint = "squeeze it, or lay several out with plotting.tile"
         raise ValueError(f"a picture must be a figure, an image, or an array [H, W] or [H, W, 3], not {came}: {hint}")
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype.kind not in "bf":
-        raise ValueError(f"an array must hold uint8, or floats in [0, 1], not {values.dtype}: divide or convert it")
-    if np.isnan(values).any():
-        raise ValueError(f"a picture must have no NaN, as {np.isnan(values).sum()} of its values are: find the source")
-    return (values.clip(0, 1) * 255).round().astype(np.uint8)
+    return values if values.dtype == np.uint8 else (inputs.to_unit(values, "picture") * 255).round().byte().numpy()
 
 
 def name_of(draw: Callable[..., Picture], attribute: str = "__name__") -> str:

@@ -6,10 +6,13 @@ import ipywidgets as widgets
 import numpy as np
 from numpy.typing import ArrayLike
 
+from vae_utils.arrays import as_array
 from vae_utils.handwriting import read_digit
-from vae_utils.plotting import as_array
 from vae_utils.widgets import touch
 from vae_utils.widgets.panel import Panel, Picture, keep
+
+ACCEPT = ".png,.jpg,.jpeg"  # what `read_digit` reads
+MOST_BYTES = 20_000_000  # of an upload: a photograph of a large camera
 
 
 class Sketch(Panel):
@@ -18,7 +21,7 @@ class Sketch(Panel):
     def __init__(self, draw: Callable[[np.ndarray], Picture], example: ArrayLike, scale: int | None) -> None:
         self.example = self.ink = as_array(example)
         super().__init__(draw, scale, {"ink": self.ink})
-        self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Upload a picture")
+        self.upload = widgets.FileUpload(accept=ACCEPT, multiple=False, description="Upload a picture")
         self.upload.layout.width = "auto"
         self.upload.observe(self._uploaded, names="value")
         buttons = {"Clear": self.clear, "Example": self.show_example}
@@ -60,11 +63,19 @@ class Sketch(Panel):
         files = list(files.values()) if isinstance(files, dict) else list(files)  # ipywidgets 7 or 8
         if files:
             with self.errors_shown():
-                self.ink = read_digit(bytes(files[0]["content"]))
+                self.ink = read_digit(_content(files[0]))
                 self.image.value = self._render(self.values)
 
     def __repr__(self) -> str:
         return "A canvas to draw on, and an upload button (run the notebook to use them)"
+
+
+def _content(file: dict) -> bytes:
+    content = memoryview(file["content"])
+    if content.nbytes > MOST_BYTES:
+        came = f"{content.nbytes:,} bytes, and {MOST_BYTES:,} are the most"
+        raise ValueError(f"the file is too large ({came}): make the picture smaller and try again")
+    return bytes(content)
 
 
 MISSING = (
