@@ -247,9 +247,10 @@ def test_the_parts_are_the_published_ones():
     drawings = {1: ["....", "....", "##..", "##.."], 2: ["##.."] * 4, 3: ["####", "####", "##..", "##.."]}
     for quadrants, rows in drawings.items():
         assert quadrants_seen(quadrants, 4, 4).tolist() == [[pixel == "#" for pixel in row] for row in rows]
-    for wrong in (0, 4, "1", 1.5):
-        with pytest.raises(ValueError, match="quadrants must be 1, 2 or 3, not"):
-            Completer(2, "mlp", SMALL, wrong)
+    for kind, wrongs in ((ValueError, (0, 4)), (TypeError, ("1", 1.5))):
+        for wrong in wrongs:
+            with pytest.raises(kind, match="quadrants must be a whole number of at least 1 and at most 3, not"):
+                Completer(2, "mlp", SMALL, wrong)
 
 
 def test_any_part_is_some_of_the_quadrants_or_of_the_rows_and_never_nothing_or_all():
@@ -288,7 +289,7 @@ def test_samples_are_seeded_pictures_of_the_labels():
     cold = model.sample(y, temperature=0.0)
     torch.testing.assert_close(cold[0], cold[1])
     assert not torch.allclose(cold[0], cold[2])
-    with pytest.raises(ValueError, match="temperature not negative"):
+    with pytest.raises(ValueError, match="temperature must be a finite number of at least 0, not -1.0"):
         model.sample(y, temperature=-1.0)
 
 
@@ -312,32 +313,33 @@ def test_they_are_kept_and_come_back(make, tmp_path):
 # ---- refusals
 
 LABELS = {
-    "forgotten": (None, r"from 0 to 9, not None: pass them as the last argument"),
-    "a number": (7, "not 7: pass them"),
-    "floats": (torch.ones(4), r"not torch.float32: convert them by .long\(\)"),
-    "bytes": (torch.ones(4, dtype=torch.uint8), "not torch.uint8: convert"),
-    "one-hot": (torch.eye(10)[:4], r"one-hot rows by .argmax\(1\)"),
-    "a column": (torch.zeros(4, 1, dtype=torch.long), r"not of shape \[4, 1\]"),
-    "too few": (torch.zeros(3, dtype=torch.long), r"int64 \[4\], one for each image, from 0 to 9, not of shape \[3\]"),
-    "too large": (torch.tensor([0, 1, 2, 10]), "not from 0 to 10: number the classes from 0"),
-    "negative": (torch.tensor([0, 1, -1, 3]), "not from -1 to 3"),
+    "forgotten": (None, TypeError, r"y must be int64 \[4\], one for each image, not None: pass a tensor"),
+    "a number": (7, TypeError, r"int64 \[4\].*not int 7: pass a tensor"),
+    "floats": (torch.ones(4), TypeError, r"not torch.float32 \[4\]: convert them by .long\(\)"),
+    "bytes": (torch.ones(4, dtype=torch.uint8), TypeError, r"not torch.uint8 \[4\]: convert"),
+    "one-hot": (torch.eye(10)[:4], TypeError, r"one-hot rows by .argmax\(1\)"),
+    "a column": (torch.zeros(4, 1, dtype=torch.long), ValueError, r"int64 \[4\], one for each image, not \[4, 1\]"),
+    "too few": (torch.zeros(3, dtype=torch.long), ValueError, r"int64 \[4\], one for each image, not \[3\]"),
+    "too large": (torch.tensor([0, 1, 2, 10]), ValueError, "from 0 to 9, not from 0 to 10"),
+    "negative": (torch.tensor([0, 1, -1, 3]), ValueError, "from 0 to 9, not from -1 to 3"),
 }
 
 
 @pytest.mark.parametrize("kind", LABELS)
 def test_what_is_no_label_is_refused(kind):
-    y, message = LABELS[kind]
+    y, error, message = LABELS[kind]
     model, x, z = CVAE(2, image_shape=SMALL), torch.rand(4, *SMALL), torch.zeros(4, 2)
     for call in (
         lambda: model.encode(x, y),
         lambda: model.decode(z, y),
+        lambda: model.condition(x, y),
         lambda: model.terms(x, y),
         lambda: model(x, y),
     ):
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(error, match=message):
             call()
     if kind != "too few":
-        with pytest.raises(ValueError, match=message.replace("4", "B", 1) if "int64" in message else message):
+        with pytest.raises(error, match=message.replace(r"int64 \[4\]", r"int64 \[B\]")):
             model.sample(y)
 
 
@@ -372,7 +374,29 @@ def test_what_is_no_glimpse_is_refused():
                 call()
 
 
-@pytest.mark.parametrize("latents", [-1, 2.0, "2", None])
-def test_a_completer_needs_a_latent_size(latents):
-    with pytest.raises(ValueError, match="latent_dim must be a whole number"):
+@pytest.mark.parametrize(
+    ("latents", "kind"), [(-1, ValueError), (2.0, TypeError), ("2", TypeError), (None, TypeError), (True, TypeError)]
+)
+def test_a_completer_needs_a_latent_size(latents, kind):
+    with pytest.raises(kind, match="latent_dim must be a whole number of at least 0, not"):
         Completer(latents)
+
+
+def test_a_completer_has_nothing_to_sample_from_without_a_part_of_an_image():
+    assert not hasattr(Completer(2, "mlp", SMALL), "sample")
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda m, x: m.complete(255 * x), ValueError, r"x must lie in \[0, 1\]"),
+        (lambda m, x: m.complete(x, n=0), ValueError, "n must be a whole number of at least 1, not 0"),
+        (lambda m, x: m.complete(x[0]), ValueError, r"x must have the shape \[B, 1, 8, 8\], not \[1, 8, 8\]"),
+        (lambda m, x: m.complete(x.double()), TypeError, "x must be torch.float32, as the weights are"),
+        (lambda m, x: any_part(0, 8, 8), ValueError, "n must be a whole number of at least 1"),
+        (lambda m, x: quadrants_seen(1, 8, 1), ValueError, "width must be a whole number of at least 2, not 1"),
+    ],
+)
+def test_what_cannot_be_completed_is_refused(call, kind, said):
+    with pytest.raises(kind, match=said):
+        call(Completer(2, "mlp", SMALL), torch.ones(2, *SMALL))

@@ -1,14 +1,16 @@
-"""Data sets by name, the embedded digits, minibatches and labelled subsets."""
+"""Data sets by name or of the reader's own, the embedded digits, splits and minibatches."""
 
 import itertools
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 
-from vae_utils import data, runtime, sources
+from vae_utils import data, inputs, runtime, sources
 from vae_utils.data import Dataset, Split
+from vae_utils.labels import UNKNOWN
 
 CACHE = "mnist_embedded.npz"
 
@@ -68,16 +70,6 @@ def test_tensors_have_the_promised_types(files, tmp_path):
         assert split.images.shape == (n, 1, 28, 28) and split.images.dtype == torch.uint8
         assert split.labels.shape == (n,) and split.labels.dtype == torch.int64
     assert dataset.classes == tuple("0123456789")
-
-
-def test_the_key_changes_with_one_pixel_or_one_label(toy):
-    images, labels = toy.train.images.clone(), toy.train.labels.clone()
-    images[7, 0, 3, 3] ^= 1
-    labels[3] += 1
-    others = [Split(images, toy.train.labels), Split(toy.train.images, labels), toy.train.subset(slice(0, 199))]
-    keys = {Dataset(toy.name, split, toy.test, "", False).key for split in (toy.train, *others)}
-    assert len(keys) == 4 and toy.key == Dataset(toy.name, toy.train, toy.train, "other", True).key
-    assert toy.key.startswith("mnist-200-")
 
 
 # ---- all of MNIST, where it is to be had
@@ -193,7 +185,7 @@ def test_the_next_load_takes_the_full_set_when_the_network_is_back(
     assert files.agree_with(data.load_dataset(root=tmp_path))
 
 
-# ---- splits, subsets, batches
+# ---- splits
 
 
 def test_indexing_gives_floats_between_0_and_1(toy):
@@ -204,22 +196,85 @@ def test_indexing_gives_floats_between_0_and_1(toy):
     assert toy.train.to("cpu").images.dtype == torch.uint8
 
 
-def test_a_labelled_subset_is_balanced_seeded_and_from_the_split(toy):
-    subset = data.labelled_subset(toy.train, 7, seed=3)
-    assert counts(subset) == 10 * [7]
-    assert len(rows(subset)) == 70 and rows(subset) <= rows(toy.train)
-    assert torch.equal(subset.images, data.labelled_subset(toy.train, 7, seed=3).images)
-    assert not torch.equal(subset.images, data.labelled_subset(toy.train, 7, seed=4).images)
-    assert len(set(subset.labels[:20].tolist())) > 2, "shuffled, not sorted by class"
-    for image, label in zip(subset.images, subset.labels, strict=True):
-        where = (toy.train.images == image).flatten(1).all(1).nonzero().item()
-        assert toy.train.labels[where] == label
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
+def test_floats_in_0_to_1_pass_through_as_they_are(dtype):
+    images = torch.linspace(0, 1, 12).view(3, 1, 2, 2).to(dtype)
+    split = Split(images, torch.arange(3))
+    assert split.images.dtype == torch.float32 and torch.equal(split.images, images.float())
+    x, y = split[1:]
+    assert torch.equal(x, images[1:].float()) and y.tolist() == [1, 2]
+    assert torch.equal(split.subset([2]).to("cpu").images, images[2:].float())
 
 
-@pytest.mark.parametrize(("per_class", "said"), [(0, "at least 1, not 0"), (21, "has 20 examples, fewer than the 21")])
-def test_an_impossible_subset_is_refused(toy, per_class, said):
-    with pytest.raises(ValueError, match=said):
-        data.labelled_subset(toy.train, per_class, seed=0)
+def test_black_and_white_as_booleans_are_0_and_1():
+    images = torch.rand(3, 1, 2, 2) > 0.5
+    assert torch.equal(Split(images, torch.arange(3))[:][0], images.float())
+
+
+def test_bytes_are_kept_as_bytes_and_the_shape_is_that_of_an_image():
+    split = Split(torch.full((5, 3, 4, 6), 255, dtype=torch.uint8), torch.full((5,), UNKNOWN))
+    assert split.images.dtype == torch.uint8 and split.shape == (3, 4, 6) and len(split) == 5
+    assert split[:][0].unique().tolist() == [1.0] and len(split.subset([])) == 0
+
+
+BYTES, LABELS = torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.arange(4)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "kind", "said"),
+    [
+        (
+            255 * torch.ones(4, 1, 2, 2),
+            LABELS,
+            ValueError,
+            r"images must lie in \[0, 1\], not 255 to 255: divide by 255",
+        ),
+        (-0.1 * torch.ones(4, 1, 2, 2), LABELS, ValueError, r"images must lie in \[0, 1\], not -0.1 to -0.1"),
+        (torch.full((4, 1, 2, 2), torch.nan), LABELS, ValueError, "not values that are not finite"),
+        (torch.ones(4, 1, 2, 2, dtype=torch.int64), LABELS, TypeError, "must be uint8, or floats .* not torch.int64"),
+        (BYTES[:, 0], LABELS, TypeError, r"\[N, C, H, W\], not torch.uint8 \[4, 2, 2\]: add the channel"),
+        (BYTES[..., :0], LABELS, TypeError, r"not torch.uint8 \[4, 1, 2, 0\]"),
+        (BYTES.numpy(), LABELS, TypeError, r"must be a tensor \[N, C, H, W\], not uint8 \[4, 1, 2, 2\]"),
+        (BYTES, LABELS[:3], ValueError, r"labels must be int64 \[4\], one for each image, not \[3\]"),
+        (BYTES, LABELS.int(), TypeError, r"labels must be int64 \[4\].*not torch.int32 \[4\]: convert them by .long"),
+        (BYTES, LABELS.tolist(), TypeError, r"labels must be int64 \[4\].*not list \[0, 1, 2, 3\]"),
+        (BYTES, LABELS - 2, ValueError, "labels must be at least 0, or -1 where unknown, not -2"),
+    ],
+)
+def test_what_is_no_split_is_refused_when_it_is_made(images, labels, kind, said):
+    with pytest.raises(kind, match=said):
+        Split(images, labels)
+
+
+def test_values_that_were_looked_at_are_not_looked_at_again():
+    with inputs.trusted():
+        assert Split(2 * torch.ones(4, 1, 2, 2), LABELS - 9).labels.min() == -9
+
+
+# ---- data sets of the reader's own
+
+
+def test_classes_of_ones_own_data_are_named_or_counted():
+    train, test = Split(BYTES, LABELS), Split(BYTES[:2], LABELS[:2])
+    assert Dataset("clouds", train, test).classes == ("0", "1", "2", "3")
+    assert Dataset("clouds", test, train).classes == ("0", "1", "2", "3"), "of the test split, too"
+    names = ("cirrus", "stratus", "cumulus", "nimbus", "fog")
+    own = Dataset("clouds", train, test, classes=names)
+    assert own.classes == names and not own.is_full and own.source == "the reader's own data"
+    assert Dataset("fashion_mnist", train, test).classes == data.CLASSES["fashion_mnist"]
+    hidden = Split(BYTES, torch.full((4,), UNKNOWN))
+    assert Dataset("clouds", hidden, hidden).classes == ()
+
+
+def test_splits_of_a_data_set_must_fit_each_other_and_the_names():
+    train = Split(BYTES, LABELS)
+    with pytest.raises(ValueError, match="classes must be at least 4 names, as labels go up to 3, not 3"):
+        Dataset("clouds", train, train, classes=("cirrus", "stratus", "cumulus"))
+    with pytest.raises(ValueError, match=r"images of one shape, not \(1, 2, 2\), \(1, 2, 1\)"):
+        Dataset("clouds", train, Split(BYTES[..., :1], LABELS))
+
+
+# ---- batches
 
 
 @pytest.mark.parametrize("batch_size", [1, 40, 60, 64, 200])
@@ -251,7 +306,31 @@ def test_the_generator_decides_the_batches(toy):
     assert labels(1) == labels(1) != labels(2)
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 201])
-def test_a_wrong_batch_size_is_refused_at_once(toy, batch_size):
-    with pytest.raises(ValueError, match=f"between 1 and the 200 examples there are, not {batch_size}"):
+@pytest.mark.parametrize(
+    ("batch_size", "kind", "said"),
+    [
+        (0, ValueError, "batch_size must be a whole number of at least 1, not 0"),
+        (-1, ValueError, "batch_size must be a whole number of at least 1, not -1"),
+        (201, ValueError, "batch_size must be between 1 and the 200 examples there are, not 201"),
+        (2.0, TypeError, "batch_size must be a whole number of at least 1, not float 2.0"),
+    ],
+)
+def test_a_wrong_batch_size_is_refused_at_once(toy, batch_size, kind, said):
+    with pytest.raises(kind, match=said):
         data.minibatches(toy.train, batch_size)
+
+
+@pytest.mark.parametrize("skip", [0, 1, 4, 5, 6, 10, 13])
+def test_skipped_batches_are_as_if_they_had_been_taken(toy, skip):
+    def batches(skip: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        return data.minibatches(toy.train, 40, torch.Generator().manual_seed(0), skip=skip)
+
+    taken = itertools.islice(batches(0), skip, skip + 7)  # five batches are an epoch: over the end of one, or of two
+    for (x, y), (x_later, y_later) in zip(taken, batches(skip), strict=False):
+        assert torch.equal(x, x_later) and torch.equal(y, y_later)
+
+
+@pytest.mark.parametrize(("skip", "kind"), [(-1, ValueError), (1.5, TypeError)])
+def test_batches_to_skip_are_counted_from_none(toy, skip, kind):
+    with pytest.raises(kind, match="skip must be a whole number of at least 0"):
+        data.minibatches(toy.train, 40, skip=skip)

@@ -55,14 +55,27 @@ def test_a_draw_is_balanced_and_repeats(n):
         (LABELS, -10, "ask for 10"),
         (LABELS, 210, "class 0 has 20 examples, fewer than the 21 asked for"),
         (torch.cat([LABELS, torch.tensor([10])]), 22, "class 10 has 1 examples, fewer than the 2"),
-        (LABELS.float(), 10, "int64 tensor of one dimension, not torch.float32"),
-        (LABELS.view(2, -1), 10, r"not torch.int64 \[2, 100\]"),
-        ([0, 1], 2, r"not \[0, 1\]"),
+        (LABELS.view(2, -1), 10, r"labels must be int64 \[B\], one for each image, not \[2, 100\]"),
+        (torch.full((9,), UNKNOWN), 10, "labels must hold at least one that is known"),
     ],
 )
 def test_a_draw_that_cannot_be(labels, n, complaint):
     with pytest.raises(ValueError, match=complaint):
         draw_labels(labels, n, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("labels", "n", "seed", "complaint"),
+    [
+        (LABELS.float(), 10, 0, r"labels must be int64 \[B\].*not torch.float32 \[200\]: convert them by .long"),
+        ([0, 1], 2, 0, r"not list \[0, 1\]: pass a tensor"),
+        (LABELS, 10.0, 0, "n must be a whole number, not float 10.0"),
+        (LABELS, 10, None, "seed must be a whole number, not None"),
+    ],
+)
+def test_a_draw_of_other_types(labels, n, seed, complaint):
+    with pytest.raises(TypeError, match=complaint):
+        draw_labels(labels, n, seed)
 
 
 def test_unknown_labels_are_never_drawn():
@@ -121,17 +134,16 @@ def test_shown_examples_are_repeated_to_a_share(share):
 @pytest.mark.parametrize(
     ("labels", "shown", "arguments", "complaint"),
     [
-        (LABELS, torch.arange(9), {}, "no label is shown of class 9"),
+        (LABELS, torch.arange(9), {}, "must show at least one of each class, and none is of 9"),
         (LABELS, torch.tensor([0, 0, *range(1, 10)]), {}, "each once"),
         (LABELS, torch.tensor([*range(9), 200]), {}, "indices from 0 to 199"),
         (LABELS, torch.tensor([-1, *range(9)]), {}, "indices from 0 to 199"),
         (LABELS, torch.tensor([], dtype=torch.int64), {}, "at least one"),
-        (LABELS, torch.ones(200, dtype=torch.bool), {}, "int64 tensor"),
         (LABELS + 1, torch.arange(10), {}, "from 0 to 9, not from 1 to 10"),
         (LABELS - 1, torch.arange(10), {}, "from 0 to 9, not from -1 to 8"),
-        (LABELS, torch.arange(10), {"share": 0.0}, "share must lie between 0 and 1"),
+        (LABELS, torch.arange(10), {"share": 0.0}, "share must be a finite number above 0 and at most 1, not 0.0"),
         (LABELS, torch.arange(10), {"share": 1.0}, "share must lie between 0 and 1"),
-        (LABELS, torch.arange(10), {"classes": 12}, "no label is shown of class 10, 11"),
+        (LABELS, torch.arange(10), {"classes": 12}, "none is of 10, 11"),
     ],
 )
 def test_labels_that_cannot_be_hidden(labels, shown, arguments, complaint):
@@ -139,20 +151,9 @@ def test_labels_that_cannot_be_hidden(labels, shown, arguments, complaint):
         hide_labels(split_of(labels), shown, **arguments)
 
 
-def test_labels_of_another_length_than_the_images():
-    split = Split(torch.zeros(30, 1, 2, 2, dtype=torch.uint8), LABELS)
-    with pytest.raises(ValueError, match="30 images and 200 labels"):
-        hide_labels(split, torch.arange(10))
-
-
-def test_codes_are_drawn_from_their_clouds():
-    mu, logvar = torch.zeros(2000, 1, 1, 3), torch.full((2000, 1, 1, 3), -2.0)
-    codes = Codes(mu, torch.arange(10).repeat(200), logvar)
-    first, second = codes[:][0], codes[:][0]
-    assert first.std().item() == pytest.approx(np.exp(-1), rel=0.05) and not torch.equal(first, second)
-    hidden = hide_labels(codes, torch.arange(10), share=0.5)
-    assert isinstance(hidden, Codes) and len(hidden.logvar) == len(hidden.labels) == len(hidden)
-    assert isinstance(codes.to("cpu").subset([1, 2]), Codes)
+def test_shown_examples_are_named_by_their_indices():
+    with pytest.raises(TypeError, match=r"shown must be int64 \[B\].*not torch.bool \[200\]"):
+        hide_labels(split_of(LABELS), torch.ones(200, dtype=torch.bool))
 
 
 # ---- the graph
@@ -209,17 +210,41 @@ def test_the_nearest_are_the_nearest():
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: neighbour_graph(torch.rand(5, 2, 2)), r"finite tensor \[N, F\].*not \[5, 2, 2\]"),
-        (lambda: neighbour_graph(torch.full((20, 2), torch.nan)), "finite"),
+        (lambda: neighbour_graph(torch.rand(5, 2, 2)), r"features must have the shape \[N, F\], not \[5, 2, 2\]"),
+        (lambda: neighbour_graph(torch.full((20, 2), torch.nan)), "features must be finite, but 40 of its 40 values"),
         (lambda: neighbour_graph(torch.rand(5, 2), k=5), "k must be between 1 and 4"),
-        (lambda: neighbour_graph(np.zeros((5, 2))), "not ndarray"),
         (lambda: spread_labels(neighbour_graph(torch.rand(12, 2), 2), LABELS), "joins 12 examples, the labels are 200"),
-        (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS + 1), "from 0 to 9, not from 1 to 10"),
-        (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS, classes=11), "no label .* of class 10"),
+        (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS + 1), "from 0 to 9.*not from 1 to 10"),
+        (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS, classes=11), "and none is of 10"),
+        (
+            lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS, alpha=1.5),
+            "alpha must be .* at most 1",
+        ),
         (lambda: nearest(torch.rand(20, 2), torch.rand(4, 2), k=21), "k = 21 do not fit"),
         (lambda: nearest(torch.rand(20, 2), torch.rand(4, 3)), "do not fit"),
+        (lambda: nearest(torch.rand(20, 2), torch.rand(0, 2)), "queries must hold at least one example"),
     ],
 )
 def test_what_the_graph_refuses(call, complaint):
     with pytest.raises(ValueError, match=complaint):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (lambda: neighbour_graph(np.zeros((5, 2))), r"features must be a tensor of floats, not float64 \[5, 2\]"),
+        (
+            lambda: neighbour_graph(torch.ones(5, 2, dtype=torch.int64), 2),
+            r"features must be .* not torch.int64 \[5, 2\]",
+        ),
+        (lambda: neighbour_graph(torch.rand(5, 2), k=2.0), "k must be a whole number, not float 2.0"),
+        (
+            lambda: spread_labels(torch.eye(200)[0], LABELS),
+            r"graph must be a sparse array .* not torch.float32 \[200\]",
+        ),
+    ],
+)
+def test_other_types_are_refused_by_the_graph(call, complaint):
+    with pytest.raises(TypeError, match=complaint):
         call()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 
-from vae_utils.latent import ClassGaussians, ClassMixtures, spherical, straight, total_covariance
+from vae_utils.labels import UNKNOWN, hide_labels
+from vae_utils.latent import ClassGaussians, ClassMixtures, Codes, spherical, straight, total_covariance
 
 angles = st.floats(0.05, math.pi - 0.05)
 
@@ -135,3 +136,48 @@ def test_class_mixtures_find_two_heaps_in_a_class():
 def test_too_few_images_for_a_mixture_are_refused(clouds):
     with pytest.raises(ValueError, match="class 0 has 100 images, too few for 11 Gaussians: ask for less"):
         ClassMixtures.fit(*clouds, parts=11)
+
+
+# ---- codes in place of images
+
+
+def test_codes_are_drawn_from_their_clouds():
+    mu, logvar = torch.full((2000, 3), 5.0), torch.full((2000, 3), -2.0)
+    codes = Codes(mu, logvar, torch.arange(10).repeat(200))
+    (first, y), (second, _) = codes[:], codes[:]
+    assert first.shape == (2000, 1, 1, 3) and codes.shape == (1, 1, 3) and len(codes) == 2000
+    assert first.mean().item() == pytest.approx(5, abs=0.05) and torch.equal(y, codes.labels)
+    assert first.std().item() == pytest.approx(np.exp(-1), rel=0.05) and not torch.equal(first, second)
+
+
+def test_a_part_of_the_codes_keeps_mean_width_and_label_together():
+    mu = torch.arange(20.0)[:, None].expand(20, 2)
+    codes = Codes(mu, -mu, torch.arange(20) % 10)
+    part = codes.subset([13, 4]).to("cpu")
+    assert isinstance(part, Codes) and part.mu[:, 0].tolist() == [13, 4]
+    assert part.logvar[:, 1].tolist() == [-13, -4] and part.labels.tolist() == [3, 4]
+    x, y = codes[torch.tensor([13, 12])]  # widths of less than 0.003
+    assert x[:, 0, 0, 0].tolist() == pytest.approx([13, 12], abs=0.05) and y.tolist() == [3, 2]
+
+
+def test_labels_of_codes_are_hidden_as_those_of_images():
+    codes = Codes(torch.zeros(200, 3), torch.zeros(200, 3), torch.arange(10).repeat(20))
+    hidden = hide_labels(codes, torch.arange(10), share=0.5)
+    assert isinstance(hidden, Codes) and len(hidden.logvar) == len(hidden.labels) == len(hidden) == 380
+    assert (hidden.labels != UNKNOWN).sum() == 190
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        ({"mu": torch.zeros(4, 1, 1, 3)}, ValueError, r"mu must have the shape \[N, L\], not \[4, 1, 1, 3\]"),
+        ({"mu": torch.zeros(4, 3).numpy()}, TypeError, r"mu must be a tensor of floats, not float32 \[4, 3\]"),
+        ({"logvar": torch.zeros(4, 2)}, ValueError, r"logvar must have the shape \[4, 3\], not \[4, 2\]"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, ValueError, r"labels must be int64 \[4\].*not \[3\]"),
+        ({"labels": torch.zeros(4)}, TypeError, r"labels must be int64 \[4\].*not torch.float32 \[4\]"),
+    ],
+)
+def test_what_are_no_codes_is_refused_when_they_are_made(change, kind, said):
+    parts = {"mu": torch.zeros(4, 3), "logvar": torch.zeros(4, 3), "labels": torch.arange(4)}
+    with pytest.raises(kind, match=said):
+        Codes(**(parts | change))
