@@ -49,8 +49,8 @@ def fit(
     The same seed on the same CPU repeats the run exactly, and the random numbers of whoever calls stay as they were;
     written out by hand in notebook 04, section 4.4.
 
-    Adam's momentum stays at 0.9: letting OneCycleLR cycle it between 0.85 and 0.95, as is its default, cost the
-    convolutional VAE of notebook 04 0.26 nats (python -m experiments.momentum_cycle; three seeds).
+    OneCycleLR also moves Adam's beta1, from 0.95 down to 0.85 while the rate rises, and back: PyTorch's default. What
+    that is worth is in data/results/momentum_cycle.csv (python -m experiments.momentum_cycle).
 
     Raises: TypeError or ValueError for a setting out of range, or data that the model cannot learn from;
     FloatingPointError, naming the step, if the loss stops being finite.
@@ -67,7 +67,7 @@ def fit(
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
         done = saved.restore(model, optimizer, schedule, device) if saved else None
         record = _Record(steps, beta, log_dir, done)
         batches = minibatches(split.to(device), batch_size, torch.Generator().manual_seed(seed), skip=len(record))
