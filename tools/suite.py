@@ -6,9 +6,9 @@ from typing import Any
 
 # Two workers take one file after another from this list; what is not in it follows: other notebooks, then other tests.
 # Long notebooks come first, so that the short tests fill up the end. But 4 trains two models that 5, 6 and 7 load (one
-# process trains, the others wait for it), and 1 the judge of 4, 5 and 6: these two start side by side. When 1 ends, 4 has
-# long trained the only one that 7 needs; 6 and 5, which need both, come when 4 has ended. The planted errors of 2 and 3
-# use models of those notebooks.
+# process trains, the others wait for it), and 1 the judge of 4, 5 and 6: these two start side by side. When 1 ends, the
+# only one that 7 needs has long been trained; 6 and 5, which need both, come when 4 has ended. The planted errors of 2
+# and 3 use models of those notebooks.
 FIRST = ("notebooks/04", "notebooks/01", "notebooks/07", "notebooks/06", "notebooks/02", "notebooks/03", "notebooks/05")
 THEN = ("notebooks/", "tests/test_mutations")
 
