@@ -1,6 +1,7 @@
 """The order of the files, the table of their seconds, and warnings, which are errors in CI alone."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,15 @@ def test_tests_of_one_file_stay_in_their_order():
 
 def test_every_notebook_that_is_named_exists():
     assert [start for start in suite.FIRST if not list(ROOT.glob(f"{start}*"))] == []
+
+
+def test_what_is_not_run_again_without_data_touches_none():
+    names = re.search(r'SAME="([^"]*)"', (ROOT / ".ci" / "run").read_text(encoding="utf-8"))[1].split()
+    sources = {name: (ROOT / "tests" / f"test_{name}.py").read_text(encoding="utf-8") for name in names}
+    touching = (
+        r"load_dataset|\bdigits\b(?=[,)])|embedded_folder|project_kept|mirror|VAE_DATA|VAE_TRAINED|fit_once|load_judge"
+    )
+    assert names and [name for name, source in sources.items() if re.search(touching, source)] == []
 
 
 def report(nodeid, duration, when="call", **more):
