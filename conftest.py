@@ -1,6 +1,7 @@
 """Hooks for every run of pytest: the order of the files, strictness in CI, and where the time went."""
 
 import os
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [items[k] for k in suite.ordered(item.nodeid.split("::")[0] for item in items)]
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Show the seconds of each file, if there were several."""
     most = config.getoption("slowest_files")
     found = [report for group in terminalreporter.stats.values() for report in group if hasattr(report, "when")]
