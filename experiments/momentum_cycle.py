@@ -16,6 +16,7 @@ from vae_utils import evaluation, models
 from vae_utils.data import minibatches
 from vae_utils.runtime import get_device
 
+TABLE = table.Table("momentum_cycle", keys=("network", "seed", "cycled"))
 SEEDS, RECIPES = 3, {"conv": (20, 2000, 4e-3), "mlp": (2, 2500, 2e-3)}  # latents, steps, rate
 
 
@@ -42,4 +43,4 @@ def measure(network: str, seed: int, cycled: bool) -> table.Row:
 if __name__ == "__main__":
     every = itertools.product(RECIPES, range(SEEDS), (True, False))
     wanted = ({"network": network, "seed": seed, "cycled": cycled} for network, seed, cycled in every)
-    table.fill("momentum_cycle", wanted, measure, __doc__)
+    table.fill(TABLE, wanted, measure, __doc__)
