@@ -11,6 +11,7 @@ from tools.files import ROOT
 ORDER = [
     "inputs",
     "labels",
+    "origins",
     "fingerprints",
     "runtime",
     "sources",
