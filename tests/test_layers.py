@@ -13,6 +13,7 @@ ORDER = [
     "labels",
     "arrays",
     "shapes",
+    "origins",
     "fingerprints",
     "runtime",
     "sources",

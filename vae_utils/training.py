@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from vae_utils import inputs
 from vae_utils.data import Split, minibatches
+from vae_utils.fingerprints import fingerprint
 from vae_utils.history import History, Snapshots
 from vae_utils.models import evaluating
 from vae_utils.resuming import Resumable
@@ -59,6 +60,7 @@ def fit(
     _check_settings(**settings)
     looks = _check_looks(callback, callback_steps, steps)
     _check_data(model, split)
+    minibatches(split, batch_size)  # refuses a batch that is too large, before anything changes
     device = get_device(device)
     saved = None
     if checkpoint is not None:
@@ -135,13 +137,17 @@ class _Record:
 
     def snapshot(self, callback: Watcher, step: int, model: nn.Module, device: torch.device) -> None:
         """Call back in evaluation mode, and leave the run's random numbers and weights as they were."""
-        versions = [tensor._version for tensor in model.state_dict(keep_vars=True).values()]
+        before = fingerprint(dict(model.state_dict()))
         with evaluating(model), own_random_numbers(None, device), inputs.trusted(False):
             seen = callback(step, model)
-        if versions != [tensor._version for tensor in model.state_dict(keep_vars=True).values()]:
+        if before != fingerprint(dict(model.state_dict())):
             raise ValueError(f"callback changed the weights at step {step}: it may only look; train them in the model")
-        if seen is not None:
-            self.snapshots[step] = {name: tensor.detach().cpu() for name, tensor in seen.items()}
+        if seen is None:
+            return
+        if not isinstance(seen, dict) or not all(isinstance(part, Tensor) for part in seen.values()):
+            came = inputs.described(seen)
+            raise TypeError(f"callback must return a dictionary of tensors, or None, not {came}: use torch.tensor")
+        self.snapshots[step] = {str(name): tensor.detach().cpu().clone() for name, tensor in seen.items()}
 
     def add(self, loss: Tensor, recon: Tensor, kl: Tensor) -> None:
         self.values.append(torch.stack([loss.detach(), recon.detach().mean(), kl.detach().mean()]))
@@ -177,7 +183,7 @@ def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: i
     inputs.check_whole("batch_size", batch_size, 1)
     inputs.check_number("lr", lr, 0, above=True)
     inputs.check_number("beta", beta, 0)
-    inputs.check_whole("seed", seed, 0)
+    inputs.check_whole("seed", seed, 0, 2**63 - 1)
 
 
 def _check_looks(callback: Watcher | None, callback_steps: Collection[int], steps: int) -> frozenset[int]:
