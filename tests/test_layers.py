@@ -17,6 +17,7 @@ ORDER = [
     "sources",
     "data",
     "handwriting",
+    "loss_checks",
     "losses",
     "networks",
     "models",
