@@ -19,6 +19,7 @@ ORDER = [
     "sources",
     "data",
     "handwriting",
+    "loss_checks",
     "losses",
     "networks",
     "models",
