@@ -11,7 +11,7 @@ from vae_utils import checkpoints, evaluation, training
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_log_density
 from vae_utils.models import CVAE, VAE, Completer
-from vae_utils.models.conditional import Glimpse, any_part, quadrants_seen
+from vae_utils.models.completer import Glimpse, any_part, quadrants_seen
 from vae_utils.networks import NETWORKS
 
 SHAPES = [(1, 28, 28), (3, 32, 32)]

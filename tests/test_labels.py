@@ -11,7 +11,7 @@ from sklearn.semi_supervised import LabelSpreading
 
 from vae_utils.data import Split
 from vae_utils.labels import (
-    Codes,
+    UNKNOWN,
     draw_labels,
     draw_unbalanced,
     hide_labels,
@@ -19,7 +19,6 @@ from vae_utils.labels import (
     neighbour_graph,
     spread_labels,
 )
-from vae_utils.models import UNKNOWN
 
 LABELS = torch.arange(10).repeat(20)
 

@@ -11,9 +11,10 @@ from experiments import m2_settings as settings
 from experiments import semi_supervised as experiment
 from vae_utils import checkpoints, models, training
 from vae_utils.data import Split
-from vae_utils.labels import Codes, draw_labels, hide_labels
+from vae_utils.labels import UNKNOWN, draw_labels, hide_labels
+from vae_utils.latent import Codes
 from vae_utils.losses import bernoulli_nll, gaussian_kl
-from vae_utils.models import M2, UNKNOWN, Classifier, CodeM2, LabelledVAE, PoseVAE
+from vae_utils.models import M2, Classifier, CodeM2, LabelledVAE, PoseVAE
 from vae_utils.models.pose import POSE, affine, inverse, warp
 
 SMALL = (1, 8, 8)
