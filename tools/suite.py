@@ -36,7 +36,7 @@ def table(reports: Iterable[Any], most: int = 15) -> list[str]:
     seconds, workers, tests = defaultdict(float), defaultdict(float), defaultdict(int)
     for report in reports:
         name, worker = report.nodeid.split("::")[0], getattr(report, "worker_id", "")
-        seconds[name] += report.duration
+        seconds[name] += getattr(report, "duration", 0.0)  # a file that was not collected has none
         workers[worker] += report.duration
         tests[name] += report.when == "call"
     files = sorted(seconds.items(), key=lambda item: -item[1])

@@ -27,8 +27,6 @@ def verdicts(judge: DigitJudge, images: Tensor) -> tuple[Tensor, Tensor]:
     Shapes: images [B, C, H, W], uint8 or in [0, 1].
     Raises: TypeError or ValueError for other images, or none.
     """
-    if not isinstance(judge, DigitJudge):
-        raise TypeError(f"judge must be a DigitJudge, as load_judge returns it, not {inputs.described(judge)}")
     chances = predict(judge, images).softmax(1)[:, :-1]  # the last one is "none of these"
     probability, label = chances.max(1)
     return label, probability
