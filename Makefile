@@ -6,7 +6,8 @@
 RUN := .venv/bin/python -m
 HALF := $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) + 1) / 2 ))) # of the cores: two notebooks run side by side
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-browser test-colab run notebooks lint address clean
+OLDEST := python3.10
+.PHONY: help lab test test-browser test-colab test-oldest run notebooks lint address clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -23,6 +24,9 @@ test-browser: .venv/.ok ## press every slider and button of every notebook in a 
 test-colab: .venv/.ok ## run the notebooks as Colab would: its versions, an empty folder, the clone of the setup cell
 	@$(RUN) tools.colab $(ARGS)
 
+test-oldest: .venv-oldest/.ok ## run the unit tests and two notebooks on the lowest versions; OLDEST=... names a Python
+	@OMP_NUM_THREADS=$(HALF) .venv-oldest/bin/python -m pytest --nbval -n 2 --dist loadfile tests notebooks/02* notebooks/03* $(ARGS)
+
 run: .venv/.ok ## execute every notebook from scratch into build/, as notebook and as page
 	@$(RUN) tools.notebooks run $(ARGS)
 
@@ -33,8 +37,8 @@ lint: .venv/.ok ## check style and format of the code, notebooks included
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 
-address: .venv/.ok ## carry the repository's address into badges and setup cells; REPO=OWNER/NAME sets a new one
-	@$(RUN) tools.notebooks address $(REPO)
+address: .venv/.ok ## carry the repository's address, git's origin or REPO=OWNER/NAME, into badges and setup cells
+	@$(RUN) tools.address $(REPO)
 
 clean: ## remove build/ and caches; .venv and the data stay
 	@rm -rf build .pytest_cache .ruff_cache .hypothesis *.egg-info
@@ -42,3 +46,7 @@ clean: ## remove build/ and caches; .venv and the data stay
 
 .venv/.ok: pyproject.toml
 	@PYTHON="$(PYTHON)" TORCH_INDEX="$(TORCH_INDEX)" sh tools/setup.sh
+
+.venv-oldest/.ok: pyproject.toml tools/oldest.py
+	@command -v $(OLDEST) >/dev/null || { echo "$(OLDEST) is not here: OLDEST=... names another Python."; exit 1; }
+	@$(OLDEST) -m tools.oldest

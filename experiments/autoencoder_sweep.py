@@ -13,6 +13,7 @@ from experiments import table
 from vae_utils import evaluation, models, training
 from vae_utils.data import Dataset
 
+TABLE = table.Table("autoencoder_sweep", ("latents", "network", "steps", "lr"))
 SIZES = (2, 4, 8, 16, 20, 32, 64)
 
 
@@ -41,4 +42,4 @@ def measure(latents: int, network: str, steps: int, lr: float) -> table.Row:
 
 if __name__ == "__main__":
     wanted = ({"latents": size, "network": "conv", "steps": 1000, "lr": 4e-3} for size in SIZES)
-    table.fill("autoencoder_sweep", wanted, measure, __doc__)
+    table.fill(TABLE, wanted, measure, __doc__)

@@ -15,6 +15,7 @@ from experiments import table
 from vae_utils import evaluation, judge, models, plotting, training
 from vae_utils.sources import write_atomic
 
+TABLE = table.Table("beta_sweep", ("beta",))
 BETAS = (0.01, 0.03, 0.1, 0.3, 1.0, 2.0, 4.0, 10.0, 39.2)
 
 
@@ -44,10 +45,10 @@ def draw(model: models.VAE, x: torch.Tensor, samples: torch.Tensor, beta: float)
     pictures = torch.cat([x, model.decode(mu).sigmoid().cpu(), samples])
     sheet, stored = plotting.tile(pictures, columns=10, gap=0), io.BytesIO()
     Image.fromarray((sheet * 255).round().astype("uint8")).save(stored, "PNG", optimize=True)
-    path = table.path_of("beta_sweep").with_name(f"beta_{beta:g}.png")
+    path = TABLE.path.with_name(f"beta_{beta:g}.png")
     if not write_atomic(path, stored.getvalue()):
         raise OSError(f"cannot write {path}")
 
 
 if __name__ == "__main__":
-    table.fill("beta_sweep", ({"beta": beta} for beta in BETAS), measure, __doc__)
+    table.fill(TABLE, ({"beta": beta} for beta in BETAS), measure, __doc__)

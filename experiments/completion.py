@@ -16,7 +16,7 @@ from experiments import table
 from vae_utils import data, evaluation, judge, models, training
 from vae_utils.data import Split
 
-COLUMNS = ("quadrants", "latents", "network", "steps", "lr")
+TABLE = table.Table("completion", ("quadrants", "latents", "network", "steps", "lr"))
 RUNS = (
     (1, 0, "wide", 6000, 2e-3),
     (1, 32, "wide", 8000, 2e-3),
@@ -77,4 +77,4 @@ def identity(model: models.Completer, mnist: data.Dataset) -> table.Row:
 
 
 if __name__ == "__main__":
-    table.fill("completion", (dict(zip(COLUMNS, run, strict=True)) for run in RUNS), measure, __doc__)
+    table.fill(TABLE, (dict(zip(TABLE.keys, run, strict=True)) for run in RUNS), measure, __doc__)

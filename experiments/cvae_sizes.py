@@ -14,6 +14,7 @@ from torch import Tensor
 from experiments import table
 from vae_utils import data, evaluation, judge, latent, models, training
 
+TABLE = table.Table("cvae_sizes", ("latents",))
 SIZES = (2, 3, 4, 6, 10, 20)
 PER_CLASS = 1000
 
@@ -62,4 +63,4 @@ def judged(model: models.CVAE, the_judge: models.DigitJudge, z: Tensor, asked: T
 
 
 if __name__ == "__main__":
-    table.fill("cvae_sizes", ({"latents": latents} for latents in SIZES), measure, __doc__)
+    table.fill(TABLE, ({"latents": latents} for latents in SIZES), measure, __doc__)

@@ -20,6 +20,7 @@ from experiments.semi_supervised import Graph, View, classifier_on, graph_of, su
 from vae_utils import data, evaluation, labels, models, training
 from vae_utils.data import Split
 
+TABLE = table.Table("m2_settings", ("change", "draw"))
 BASE = {"alpha": 10.0, "share": 0.3, "steps": 1000}
 ARGUMENTS = ("alpha", "latent_dim", "classifier", "moves", "binarise")
 CHANGES: dict[str, dict[str, object]] = {
@@ -137,4 +138,4 @@ def apart(model: models.M2, classifier: models.Classifier, judged: Split) -> flo
 
 if __name__ == "__main__":
     wanted = ({"change": change, "draw": draw} for draw in range(2) for change in CHANGES)
-    table.fill("m2_settings", wanted, measure, __doc__)
+    table.fill(TABLE, wanted, measure, __doc__)

@@ -30,6 +30,7 @@ from vae_utils import evaluation, keeping, labels, latent, models, shapes, train
 from vae_utils.data import Dataset, Split
 from vae_utils.models import pose
 
+TABLE = table.Table("semi_supervised", ("method", "shown", "draw"))
 DRAWS = {100: 5, 600: 3, 1000: 3, 3000: 3}
 AT_100 = {
     "CNN, 2,800 steps",
@@ -249,5 +250,4 @@ if __name__ == "__main__":
     every = ((method, shown, draw) for shown, draws in DRAWS.items() for draw in range(draws) for method in METHODS)
     runs = [run for run in every if run[1] == 100 or run[0] not in AT_100]
     runs.sort(key=lambda run: run[1] > 100 and "M2" in run[0])  # the long ones last
-    columns = ("method", "shown", "draw")
-    table.fill("semi_supervised", (dict(zip(columns, run, strict=True)) for run in runs), measure, __doc__)
+    table.fill(TABLE, (dict(zip(TABLE.keys, run, strict=True)) for run in runs), measure, __doc__)

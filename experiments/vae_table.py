@@ -13,7 +13,7 @@ from experiments import table
 from vae_utils import data, evaluation, models, training
 
 FULL, EMBEDDED = "full MNIST", "embedded digits"
-COLUMNS = ("network", "latents", "steps", "lr", "data")
+TABLE = table.Table("vae_mnist", ("network", "latents", "steps", "lr", "data"))
 RUNS = (
     ("mlp", 2, 2500, 2e-3, FULL),
     ("conv", 20, 2000, 4e-3, FULL),
@@ -48,4 +48,4 @@ def load(source: str) -> data.Dataset:
 
 
 if __name__ == "__main__":
-    table.fill("vae_mnist", (dict(zip(COLUMNS, run, strict=True)) for run in RUNS), measure, __doc__)
+    table.fill(TABLE, (dict(zip(TABLE.keys, run, strict=True)) for run in RUNS), measure, __doc__)

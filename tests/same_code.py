@@ -42,9 +42,9 @@ def is_docstring(node: ast.stmt) -> bool:
 
 
 def is_guard(node: ast.stmt) -> bool:
-    """Return whether a statement is a call of some `_check...`."""
+    """Return whether a statement is a call of some `_check...` or `check_...`."""
     called = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
-    return getattr(called, "attr", getattr(called, "id", "")).startswith("_check")
+    return getattr(called, "attr", getattr(called, "id", "")).startswith(("_check", "check_"))
 
 
 def definitions(source: str) -> dict[str, str]:

@@ -56,7 +56,6 @@ def every_complaint(nb, folder):
         *hygiene.check_sections(nb, STEM),
         *hygiene.check_setup(nb, REPO),
         *hygiene.check_lengths(nb),
-        *hygiene.check_prose(nb),
         *hygiene.check_neighbours(nb),
         *hygiene.check_size(nb),
         *hygiene.check_counts(nb),

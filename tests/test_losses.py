@@ -231,7 +231,7 @@ def test_shapes_that_would_broadcast_are_refused(function):
 
 
 @pytest.mark.parametrize(
-    ("pixel", "span"), [(1.5, "0 to 1.5"), (-0.1, "-0.1 to 0"), (255.0, "0 to 255"), (math.nan, "nan")]
+    ("pixel", "span"), [(1.5, "0 to 1.5"), (-0.1, "-0.1 to 0"), (255.0, "0 to 255"), (math.nan, "not finite")]
 )
 def test_pixels_outside_0_to_1_are_refused(pixel, span):
     with pytest.raises(ValueError, match=rf"must lie in \[0, 1\], not .*{span}"):
@@ -240,7 +240,7 @@ def test_pixels_outside_0_to_1_are_refused(pixel, span):
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, torch.tensor([1.0, 0.0])])
 def test_sigma_must_be_positive(sigma):
-    with pytest.raises(ValueError, match="sigma must be positive"):
+    with pytest.raises(ValueError, match="sigma must be"):
         gaussian_nll(torch.zeros(3, 2), torch.zeros(3, 2), sigma)
 
 

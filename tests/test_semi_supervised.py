@@ -161,7 +161,7 @@ def test_the_best_classifier_is_bayes_rule():
     torch.manual_seed(1)
     best = sum(model.terms(x, torch.full((6,), UNKNOWN)))
     torch.testing.assert_close(best, -(-loss).logsumexp(1))
-    model.classifier.forward = lambda x: -0.9 * loss
+    model.classifier.forward = lambda x: torch.arange(4.0) - loss  # any other
     torch.manual_seed(1)
     assert (sum(model.terms(x, torch.full((6,), UNKNOWN))) > best).all()
 
@@ -239,10 +239,10 @@ def test_unlikely_classes_are_left_out_in_training_and_hardly_missed():
 @pytest.mark.parametrize(
     ("y", "complaint"),
     [
-        (None, "not None"),
-        (torch.zeros(5, dtype=torch.int64), r"int64 \[24\].*not torch.int64 \[5\]"),
+        (None, "y must be given"),
+        (torch.zeros(5, dtype=torch.int64), r"int64 \[24\].*not \[5\]"),
         (torch.zeros(24), "not torch.float32"),
-        (torch.zeros(24, 4, dtype=torch.int64), r"not torch.int64 \[24, 4\]"),
+        (torch.zeros(24, 4, dtype=torch.int64), r"not \[24, 4\]"),
         (torch.full((24,), 4), "from 0 to 3, or -1 where unknown, not from 4 to 4"),
         (torch.full((24,), -2), "not from -2 to -2"),
     ],
@@ -250,7 +250,7 @@ def test_unlikely_classes_are_left_out_in_training_and_hardly_missed():
 @pytest.mark.parametrize("name", ["M2", "CodeM2"])
 def test_labels_that_m2_refuses(name, y, complaint):
     model = NEW[name]()
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises((TypeError, ValueError), match=complaint):
         model.terms(batch(model)[0], y)
 
 
@@ -293,7 +293,7 @@ def test_moved_copies_are_for_training():
 
 
 def test_an_unknown_classifier():
-    with pytest.raises(ValueError, match="no classifier 'resnet'; known: 'conv', 'mlp'"):
+    with pytest.raises(ValueError, match="no classifier network 'resnet'; known: 'conv', 'mlp'"):
         Classifier("resnet")
 
 
@@ -381,8 +381,8 @@ def tiny_view(codes, hidden_to=None):
         told[shown] = y[shown]
         asked = torch.full_like(z, hidden_to)
     if codes:
-        train, test = (torch.randn(len(k), 1, 1, 12, generator=generator) for k in (y, z))
-        return experiment.View(Codes(train, told, train - 3), Codes(test, asked, test - 3), 0.0), shown
+        train, test = (torch.randn(len(k), 12, generator=generator) for k in (y, z))
+        return experiment.View(Codes(train, train - 3, told), Codes(test, test - 3, asked), 0.0), shown
     train, test = ((256 * torch.rand(len(k), 1, 28, 28, generator=generator)).to(torch.uint8) for k in (y, z))
     return experiment.View(Split(train, told), Split(test, asked), 0.0), shown
 
@@ -397,7 +397,7 @@ def test_no_hidden_label_and_no_test_image_is_touched(method, monkeypatch):
     for hidden_to in (None, 0):
         seen, shown = tiny_view("M1" in method, hidden_to)
         if hidden_to is not None:
-            seen.test.images[30:] = 0
+            (seen.test.mu if isinstance(seen.test, Codes) else seen.test.images)[30:] = 0
         seen = experiment.graph_of(seen, seen) if prepare.func is experiment.graph else seen
         guesses.append(guess(seen, shown, 0)[:30])
     assert torch.equal(*guesses)

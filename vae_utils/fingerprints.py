@@ -8,47 +8,51 @@ looked at raises `Unpinned`: what depends on it cannot be kept. What changes no 
 `__fingerprint__`, a text that then counts for it.
 """
 
-import dis
 import hashlib
 import importlib
-import importlib.metadata
-import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from contextvars import ContextVar
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import PurePath
-from types import CodeType, FunctionType, GenericAlias, MemberDescriptorType, MethodType, ModuleType, UnionType
-from typing import TypeVar, get_origin
+from types import CodeType, FunctionType, GenericAlias, MappingProxyType, MethodType, ModuleType, UnionType
+from types import MemberDescriptorType as Slot
+from typing import ForwardRef, TypeVar, get_args, get_origin
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-OWN = "vae_utils"  # walked through, although it is an installed package with a version
+from vae_utils.origins import imported, looked_up, origin, version_of
+
 PLAIN = (type(None), type(Ellipsis), type(NotImplemented), bool, int, float, complex, str, bytes)
-BY_TEXT = (PurePath, torch.device, torch.dtype, np.generic, np.dtype, GenericAlias, UnionType, TypeVar, range, slice)
-WRAPPERS = {cached_property: ("func",), property: ("fget", "fset"), staticmethod: ("__func__",)}
+BY_TEXT = (PurePath, torch.device, torch.dtype, np.generic, np.dtype, TypeVar, ForwardRef, range, slice)
+WRAPPERS = {cached_property: ("func",), property: ("fget", "fset", "fdel"), staticmethod: ("__func__",)}
 WRAPPERS |= {classmethod: ("__func__",), MethodType: ("__func__", "__self__"), partial: ("func", "args", "keywords")}
-PRIVATE = {
-    "_parameters",
-    "_buffers",
-    "_modules",
-    "_non_persistent_buffers_set",
-    "training",
-}  # a network's, met otherwise
+MET_OTHERWISE = {"_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "training"}  # a network's
+TABLES = frozenset(vars(nn.Module()))  # PyTorch's own, of hooks and the like; empty as a rule
+SAID = {"module", "dict", "weakref", "doc", "qualname", "annotations", "annotate", "annotate_func", "slots"}
+SAID |= {"annotations_cache", "static_attributes", "firstlineno", "parameters", "orig_bases", "abstractmethods"}
+SAID = {f"__{name}__" for name in SAID | {"match_args", "type_params"}}  # of a class: said by its other members
 
 
 class Unpinned(TypeError):
     """Say what a result depends on that no fingerprint can hold."""
 
 
-def fingerprint(value: object) -> str:
+def fingerprint(value: object, without: Iterable[object] = ()) -> str:
     """Return a SHA-256 of a value and of all that it reaches: the same for the same, in any process.
 
+    The content of the objects in `without` does not count, only their places.
     Raises: Unpinned for an open file, a generator, a lock, or whatever else has no content to look at.
     """
     walk = _Walk()
-    walk.add(value)
+    walk.alive = list(without)
+    walk.seen = {id(part): place for place, part in enumerate(walk.alive)}
+    try:
+        walk.add(value)
+    except RecursionError:
+        raise Unpinned(f"a {type(value).__name__} is nested too deeply for a fingerprint") from None
     return walk.digest.hexdigest()
 
 
@@ -63,13 +67,13 @@ class _Walk:
     def write(self, *words: object) -> None:
         """Add words, each with its length, so that no two sequences of them look alike."""
         for word in words:
-            content = word if isinstance(word, bytes) else str(word).encode()
+            content = word if isinstance(word, bytes) else str(word).encode(errors="surrogatepass")
             self.digest.update(len(content).to_bytes(8, "big") + content)
 
     def add(self, value: object) -> None:
         """Add a value of any kind."""
         if isinstance(value, PLAIN) and type(value) in PLAIN:
-            return self.write(type(value).__name__, repr(value))
+            return self.write(type(value).__name__, hex(value) if type(value) is int else repr(value))
         if type(value) is tuple:  # whether two equal ones are one object is Python's affair
             return self.each("tuple", value)
         if id(value) in self.seen:
@@ -88,31 +92,47 @@ class _Walk:
     def _data(self, value: object) -> None:
         if isinstance(value, Tensor):
             return self._tensor(value)
-        if isinstance(value, np.ndarray) and value.dtype.kind != "O":
+        if type(value) in (np.ndarray, np.memmap) and not value.dtype.hasobject:
             return self.write("array", value.dtype, value.shape, np.ascontiguousarray(value).tobytes())
-        if type(value) is dict:
+        if type(value) in (dict, MappingProxyType):
             return self.each("dict", (part for pair in value.items() for part in pair))
         if type(value) in (list, torch.Size):
             return self.each(type(value).__name__, value)
         if isinstance(value, set | frozenset):
-            return self.write("set", *sorted(map(fingerprint, value)))
-        if isinstance(value, BY_TEXT) or get_origin(value) is not None:
+            self.write("set", len(value), *sorted(map(self._apart, value)))
+            return self.each("of", (type(value), getattr(value, "__dict__", None)))
+        if isinstance(value, GenericAlias | UnionType) or get_origin(value) is not None:
+            return self.each(f"{value}", (get_origin(value), *get_args(value)))
+        if isinstance(value, BY_TEXT):
             return self.write(type(value).__name__, value)
         if isinstance(value, ContextVar):
             return self.write("context", value.name)
         return self._code(value)
 
+    def _apart(self, value: object) -> str:
+        """Return the digest of one part, as if it came next: the parts of a set have no order."""
+        walk = _Walk()
+        walk.seen, walk.alive = dict(self.seen), self.alive
+        walk.add(value)
+        return walk.digest.hexdigest()
+
     def _tensor(self, tensor: Tensor) -> None:
-        plain = tensor.detach().cpu().contiguous()
-        self.write(type(tensor).__name__, plain.dtype, list(plain.shape))
-        self.digest.update(plain.flatten().view(torch.uint8).numpy())
+        try:
+            plain = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+            content = plain.flatten().view(torch.uint8).numpy()
+        except (RuntimeError, TypeError) as error:  # on the device "meta", sparse, quantised
+            raise Unpinned(f"a tensor has no plain numbers to look at ({str(error).splitlines()[0]})") from None
+        self.write(type(tensor).__name__, plain.dtype, list(plain.shape), tensor.requires_grad)
+        self.digest.update(content)
 
     def _code(self, value: object) -> None:
         if type(value) in WRAPPERS:
             return self.each(type(value).__name__, (getattr(value, name) for name in WRAPPERS[type(value)]))
         if isinstance(value, CodeType):
             names = (value.co_names, value.co_varnames, value.co_freevars, value.co_cellvars, value.co_flags)
-            return self.each("code", (value.co_code, *names, value.co_consts))
+            names += (value.co_argcount, value.co_posonlyargcount, value.co_kwonlyargcount)
+            caught = getattr(value, "co_exceptiontable", b"")  # since Python 3.11 what `try` covers stands only here
+            return self.each("code", (value.co_code, caught, *names, value.co_consts))
         if isinstance(value, ModuleType):
             return self._module(value)
         if isinstance(getattr(value, "__fingerprint__", None), str):  # it says what it counts as
@@ -120,55 +140,57 @@ class _Walk:
         if hasattr(value, "__wrapped__") and not isinstance(value, type):  # by functools.wraps: that, and what it hides
             self.write("wrapped")
             self.add(value.__wrapped__)
-        if isinstance(value, type) or (callable(value) and hasattr(value, "__qualname__")):
+        if isinstance(value, FunctionType | type):
             return self._definition(value)
-        return self._instance(value)
+        named = callable(value) and hasattr(value, "__qualname__")  # an object may have copied the name of a function
+        return self._definition(value) if named and "__qualname__" not in _fields(value) else self._instance(value)
 
     def _definition(self, value: object) -> None:
         """Add a function or a class: what it is made of, or whose it is."""
-        module = getattr(value, "__module__", None) or getattr(getattr(value, "__objclass__", None), "__module__", "")
-        version = _version(module) if module else sys.version
+        module, version = origin(value)
         if version is not None or not isinstance(value, FunctionType | type):
             self.write("from", module, value.__qualname__, version)
             bound = getattr(value, "__self__", None)  # some_list.append
-            return None if isinstance(bound, ModuleType) else self.add(bound)
+            self.add(None if isinstance(bound, ModuleType) else bound)
+            return self._closure(value) if isinstance(value, FunctionType) else None  # what others' code wraps
         if isinstance(value, type):
             return self._class(value)
-        self.each("function", (value.__code__, value.__defaults__, value.__kwdefaults__))
+        self.each("function", (value.__code__, value.__defaults__, value.__kwdefaults__, vars(value)))
+        self._closure(value)
+        for name in sorted(looked_up(value.__code__)):
+            self.write("global", name)  # one that does not exist is a builtin, or the function will fail
+            if name in value.__globals__:
+                self.add(value.__globals__[name])
+        for name in sorted(imported(value.__code__, value.__globals__.get("__package__"))):
+            self.write("import", name, version_of(name))
+            if version_of(name) is None:
+                with suppress(ImportError):  # most are names in a module; what is not there will fail, or is optional
+                    self.add(importlib.import_module(name))
+        return None
+
+    def _closure(self, value: FunctionType) -> None:
         for name, cell in zip(value.__code__.co_freevars, value.__closure__ or (), strict=True):
             self.write("closure", name)
             try:
                 self.add(cell.cell_contents)
             except ValueError:  # not filled yet
                 self.write("empty")
-        for name in sorted(_looked_up(value.__code__)):
-            self.write("global", name)  # one that does not exist is a builtin, or the function will fail
-            if name in value.__globals__:
-                self.add(value.__globals__[name])
-        for name in sorted(_imported(value.__code__)):
-            self.write("import", name, _version(name))
-            if _version(name) is None:
-                self.add(importlib.import_module(name))
-        return None
 
     def _class(self, kind: type) -> None:
-        self.each("class", kind.__bases__)
-        self.write(*vars(kind).get("__dataclass_fields__", ()))
+        self.each("class", (type(kind), *kind.__bases__))
         for name, part in sorted(vars(kind).items()):
-            said = (
-                isinstance(part, MemberDescriptorType) or name == "_abc_impl"
-            )  # a slot, and what ABC keeps for itself
-            said |= name.startswith("__") and not callable(getattr(part, "__func__", part))
-            if not said and not _generated(part):
+            if not (isinstance(part, Slot) or name in SAID or name == "_abc_impl"):  # what ABC keeps
                 self.write("member", name)
                 self.add(part)
 
     def _module(self, module: ModuleType) -> None:
         self.write("module", module.__name__)
-        if _version(module.__name__) is not None:
-            return self.write(_version(module.__name__))
+        if version_of(module.__name__) is not None:
+            return self.write(version_of(module.__name__))
         for name, part in sorted(vars(module).items()):
-            if not name.startswith("__") and not (isinstance(part, ModuleType) and _version(part.__name__) is not None):
+            if not name.startswith("__") and not (
+                isinstance(part, ModuleType) and version_of(part.__name__) is not None
+            ):
                 self.write("holds", name)
                 self.add(part)
         return None
@@ -178,16 +200,16 @@ class _Walk:
             return self.each("network", (type(value), *_content_of(value)))
         if isinstance(value, torch.Generator):
             return self.each("generator", (value.get_state(),))
-        slots = [name for kind in type(value).__mro__ for name in _slots(kind) if hasattr(value, name)]
-        if not hasattr(value, "__dict__") and not slots and type(value) is not object:
-            raise Unpinned(f"a {type(value).__name__} has no content that a fingerprint could hold")
         if hasattr(value, "read") or hasattr(value, "__next__"):  # of an open file only its name would count
             raise Unpinned(f"a {type(value).__name__} gives something else each time that it is used")
-        inherited = [list.__iter__(value)] if isinstance(value, list) else []
-        inherited += [dict.items(value)] if isinstance(value, dict) else []
-        self.each("inherited", (part for parts in inherited for part in parts))
-        fields = {name: getattr(value, name) for name in slots} | getattr(value, "__dict__", {})
-        return self.each("object", (type(value), fields))
+        try:
+            made = value.__reduce_ex__(4)  # what pickle would keep of it
+        except Exception:
+            raise Unpinned(f"a {type(value).__name__} has no content that a fingerprint could hold") from None
+        self.each("object", (type(value), _fields(value)))
+        if isinstance(made, str):  # the name of one that is there once
+            return self.write("named", made)
+        return self.each("made", (list(part) if isinstance(part, Iterator) else part for part in made))
 
 
 def _content_of(network: nn.Module) -> Iterator[object]:
@@ -195,44 +217,12 @@ def _content_of(network: nn.Module) -> Iterator[object]:
     for tensors in (network._parameters, network._buffers):
         yield dict(tensors)
     for name, part in sorted(vars(network).items()):
-        hooks = name.startswith("_")  # PyTorch's own tables, empty as a rule
-        if name not in PRIVATE and not (hooks and (not part or isinstance(part, bool))):
+        if name not in TABLES:
             yield from (name, part)
+        elif name not in MET_OTHERWISE and part and not isinstance(part, bool):
+            yield from (name, list(part.values()) if isinstance(part, dict) else part)  # hooks, less their numbers
     yield from network._modules.items()
 
 
-def _slots(kind: type) -> tuple[str, ...]:
-    """Return the names of a class's slots."""
-    slots = vars(kind).get("__slots__", ())
-    return (slots,) if isinstance(slots, str) else tuple(slots)
-
-
-def _generated(part: object) -> bool:
-    """Return whether a class's member was written by dataclass, out of fields that count themselves."""
-    return getattr(getattr(part, "__code__", None), "co_filename", "") == "<string>"
-
-
-@cache
-def _version(module: str) -> str | None:
-    """Return the version of the package that a module belongs to; None for this project, a notebook, a script."""
-    top = module.split(".")[0]
-    if top in (OWN, "__main__"):
-        return None
-    if top in sys.stdlib_module_names:
-        return sys.version
-    version = getattr(sys.modules.get(top), "__version__", None)
-    if version is None:
-        names = importlib.metadata.packages_distributions().get(top, ())
-        version = " ".join(importlib.metadata.version(name) for name in sorted(set(names))) or None
-    return None if version is None else str(version)
-
-
-def _looked_up(code: CodeType, how: tuple[str, ...] = ("LOAD_GLOBAL", "LOAD_NAME")) -> set[str]:
-    """Return the names that code looks up around it, and the functions written inside it."""
-    names = {step.argval for step in dis.get_instructions(code) if step.opname in how}
-    return names.union(*(_looked_up(part, how) for part in code.co_consts if isinstance(part, CodeType)))
-
-
-def _imported(code: CodeType) -> set[str]:
-    """Return the modules that code imports where it runs; a relative import has no name to go by here."""
-    return _looked_up(code, ("IMPORT_NAME",)) - {""}
+def _fields(value: object) -> dict[str, object]:
+    return dict(getattr(value, "__dict__", {}))

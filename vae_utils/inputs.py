@@ -149,6 +149,12 @@ def check_number(
     return float(value)
 
 
+def check_generator(name: str, value: object) -> None:
+    """Raise TypeError unless value is a torch.Generator, or None for the random numbers of all."""
+    if value is not None and not isinstance(value, torch.Generator):
+        raise TypeError(f"{name} must be a torch.Generator or None, not {described(value)}: make one with manual_seed")
+
+
 def check_text(name: str, value: object) -> str:
     """Return value if it is text. Raises: TypeError."""
     if not isinstance(value, str):

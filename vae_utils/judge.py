@@ -27,8 +27,6 @@ def verdicts(judge: DigitJudge, images: Tensor) -> tuple[Tensor, Tensor]:
     Shapes: images [B, C, H, W], uint8 or in [0, 1].
     Raises: TypeError or ValueError for other images, or none.
     """
-    if not isinstance(judge, DigitJudge):
-        raise TypeError(f"judge must be a DigitJudge, as load_judge returns it, not {inputs.described(judge)}")
     chances = predict(judge, images).softmax(1)[:, :-1]  # the last one is "none of these"
     probability, label = chances.max(1)
     return label, probability
@@ -47,14 +45,19 @@ def variety(images: Tensor, labels: Tensor) -> float:
 
     Near 0 for a model that draws the same seven again and again; compare with real digits. Notebook 05, section 5.6.
 
-    Shapes: images [B, C, H, W], uint8 or in [0, 1], labels int64 [B].
+    Shapes: images [B, C, H, W] in [0, 1], labels int64 [B].
     Raises: TypeError or ValueError for other images or labels, or a class with one image, which has no variance.
     """
-    images = inputs.check_images("images", inputs.to_unit(images, "images"))
+    _check_variety(images, labels)
+    return torch.stack([images[labels == k].var(0).sum() for k in labels.unique()]).mean().item()
+
+
+def _check_variety(images: Tensor, labels: Tensor) -> None:
+    inputs.check_images("images", images)
+    inputs.check_unit("images", images)
     inputs.check_labels("labels", labels, len(images), None)
     alone = [k for k, count in zip(*labels.unique(return_counts=True), strict=True) if count < 2]
     if alone:
         raise ValueError(
             f"labels must name each class at least twice, for a variance, and {alone[0]} stands there once"
         )
-    return torch.stack([images[labels == k].var(0).sum() for k in labels.unique()]).mean().item()

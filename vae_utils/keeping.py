@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ from vae_utils.history import History
 from vae_utils.training import Watcher, fit
 
 Facts = dict[str, object]
+NOT_ALL = "not kept, because the training changed more of the model than its weights and buffers"
 
 
 def fit_once(
@@ -40,17 +41,20 @@ def fit_once(
     steps for it: its tensors are kept with the model. Device and number of threads change a result only by rounding,
     and do not count. One line says what happened, and how to train again.
     If another process is training the same, this one waits for it. A training stopped by hand is not kept; log_dir
-    sees only what is trained. The random numbers of whoever calls stay as they were.
+    sees only what is trained; checkpoint and checkpoint_every change no result, and do not count. The random numbers
+    of whoever calls stay as they were.
 
     Raises: as `training.fit`.
     """
     device = runtime.get_device(device)
     watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
+    resumed = {name: settings.pop(name) for name in ("checkpoint", "checkpoint_every") if name in settings}
     try:
         facts = training_facts(model, dataset, {"steps": steps, **settings})
-        watched = fingerprint((callback, sorted(callback_steps))) if callback else None
+        watched = fingerprint((callback, sorted(callback_steps))) if callback or callback_steps else None
+        besides = _besides_weights(model)
     except Unpinned as error:
-        history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
+        history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         print(f"{name}: trained in {history.seconds:.0f} s, not kept, because {error}")
         return history
     path = kept_path(name, facts)
@@ -61,9 +65,10 @@ def fit_once(
             again = "/".join(path.parts[-3:])
             print(f"{name}: loaded, trained before in {history.seconds:.0f} s. To train it again, delete {again}")
             return history
-        history = fit(model, dataset.train, steps=steps, device=device, **watch, **settings)
+        history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         if len(history) == steps:
-            print(f"{name}: trained in {history.seconds:.0f} s, {_keep(path, model, history, facts, watched)}")
+            kept = _keep(path, model, history, facts, watched) if besides == _besides_weights(model) else NOT_ALL
+            print(f"{name}: trained in {history.seconds:.0f} s, {kept}")
     return history
 
 
@@ -76,7 +81,7 @@ def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, objec
         "class": _name_of(model),
         "model": fingerprint(model),
         "data": f"{dataset.name}, {len(dataset.train)} examples, {fingerprint(dataset.train)}",
-        "settings": {name: settings[name] for name in sorted(settings)},
+        "settings": {name: _plain(settings[name]) for name in sorted(settings)},
         "code": fingerprint(fit),
         "torch": torch.__version__,
     }
@@ -102,6 +107,9 @@ def _kept(path: Path, model: nn.Module, facts: Facts, watched: str | None) -> Hi
         if found != json.loads(json.dumps(facts)) or watched not in (None, seen):
             return None
         history = History.from_arrays(arrays)
+        wanted = {name: (part.shape, part.dtype) for name, part in model.state_dict().items()}
+        if wanted != {name: (part.shape, part.dtype) for name, part in weights.items()}:  # else half of it is loaded
+            raise ValueError(f"{path} lacks or garbles weights: it is trained anew")
         model.load_state_dict(weights)
         return history
     except FileNotFoundError:
@@ -130,6 +138,20 @@ def _keep(path: Path, model: nn.Module, history: History, facts: Facts, watched:
     return f"kept in {'/'.join(path.parts[-3:])}"
 
 
+def _besides_weights(model: nn.Module) -> str | None:
+    """Return the fingerprint of all that no checkpoint holds of a model: what training changes there would be lost."""
+    try:
+        return fingerprint(model, without=model.state_dict(keep_vars=True).values())
+    except Unpinned:
+        return None
+
+
+def _plain(setting: object) -> object:
+    """Return a setting as JSON has it, be it a number of NumPy's or a tensor's."""
+    setting = setting.item() if getattr(setting, "ndim", None) == 0 else setting
+    return setting if setting is None or isinstance(setting, int | float | str) else repr(setting)
+
+
 def _name_of(model: nn.Module) -> str:
     """Return the name by which `checkpoints.load` knows a class, and a longer one for a class of the reader's own."""
     kind = type(model)
@@ -139,18 +161,17 @@ def _name_of(model: nn.Module) -> str:
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """Hold the lock of a file; where the folder allows none, go on without: what is written is written whole."""
-    lock = FileLock(path.with_name(f".{path.stem}.lock"))
-    try:
+    lock = None
+    with suppress(OSError, NotImplementedError):
+        lock = FileLock(path.with_name(f".{path.stem}.lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            print(f"{path.stem}: another process is training it, and this one waits.")
+            print(f"{path.stem}: another process is training it, and this one waits.", flush=True)
             lock.acquire()
-    except (OSError, NotImplementedError):
-        yield
-        return
     try:
         yield
     finally:
-        lock.release()
+        if lock is not None:
+            lock.release()

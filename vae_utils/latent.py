@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from vae_utils import inputs
 from vae_utils.losses import reparameterize
+
+MOST_SEEDS = 10_000_000  # 100 times as many, the seeds of the single classes, are still ones that NumPy takes
 
 if TYPE_CHECKING:
     from sklearn.mixture import GaussianMixture  # takes a second to import: below, where it is needed
@@ -54,7 +57,12 @@ class Codes:
 
 
 def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
-    """Return the point at share t of the straight line from a to b; notebook 05, section 5.5."""
+    """Return the point at share t of the straight line from a to b; notebook 05, section 5.5.
+
+    Shapes: a and b [..., L], t a number or [..., 1].
+    Raises: TypeError, ValueError if they do not fit or are not finite.
+    """
+    _check_way(a, b, t)
     return (1 - t) * a + t * b
 
 
@@ -65,7 +73,9 @@ def spherical(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     where they point the same way or opposite ways, which is where the arc is none or any.
 
     Shapes: a and b [..., L], t a number or [..., 1].
+    Raises: TypeError, ValueError if they do not fit or are not finite.
     """
+    _check_way(a, b, t)
     w = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[..., None]
     arc = (torch.sin((1 - t) * w) * a + torch.sin(t * w) * b) / torch.sin(w)
     return torch.where(torch.sin(w) > 1e-3, arc, straight(a, b, t))
@@ -77,8 +87,9 @@ def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
     The law of total variance: Cov[z] = E[Cov[z | x]] + Cov[E[z | x]], the mean width of the clouds plus the spread of
     their centres; notebook 05, section 5.6.
 
-    Shapes: mu and logvar [N, L].
+    Shapes: mu and logvar [N, L], N at least 2. Raises: TypeError, ValueError.
     """
+    _check_clouds(mu, logvar)
     within = torch.diag(logvar.exp().mean(0))
     between = torch.cov(mu.T, correction=0)
     return mu.mean(0), within + between
@@ -92,6 +103,14 @@ class ClassGaussians:
     means: Tensor
     covariances: Tensor
 
+    def __post_init__(self) -> None:
+        inputs.check_floats("weights", self.weights, "K")
+        k, size = inputs.check_floats("means", self.means, len(self.weights), "L").shape
+        inputs.check_floats("covariances", self.covariances, k, size, size)
+        inputs.check_finite("covariances", self.covariances)
+        if torch.linalg.cholesky_ex(self.covariances).info.any():
+            raise ValueError("covariances must be positive definite: some logvar are too small, or dimensions copies")
+
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, diagonal: bool = False) -> "ClassGaussians":
         """Return the Gaussians with the mean and the covariance of the clouds of each class, or only its diagonal.
@@ -99,7 +118,7 @@ class ClassGaussians:
         Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
         Raises: ValueError if a class has no more images than there are dimensions.
         """
-        counts = labels.bincount()
+        counts = _check_classes(mu, logvar, labels)
         if counts.min() <= mu.shape[1]:
             raise ValueError(f"class {counts.argmin()} has {counts.min()} images, too few for {mu.shape[1]} dimensions")
         moments = [total_covariance(mu[labels == k], logvar[labels == k]) for k in range(len(counts))]
@@ -109,7 +128,9 @@ class ClassGaussians:
         return cls(counts / counts.sum(), means, covariances)
 
     def log_joint(self, z: Tensor) -> Tensor:
-        """Return log p(z, class) [B, K] in nats for codes [B, L]."""
+        """Return log p(z, class) [B, K] in nats for codes [B, L]. Raises: TypeError, ValueError for other codes."""
+        inputs.check_finite("z", inputs.check_floats("z", z, "B", self.means.shape[1]))
+        z = z.to(self.means)
         return MultivariateNormal(self.means, self.covariances).log_prob(z[:, None]) + self.weights.log()
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -121,8 +142,10 @@ class ClassGaussians:
         return self.log_joint(z).argmax(1)
 
     def sample(self, labels: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Return one code [B, L] for each label [B]."""
-        eps = torch.randn(len(labels), self.means.shape[1], 1, generator=generator)
+        """Return one code [B, L] for each label [B] from 0 to K - 1. Raises: TypeError, ValueError for others."""
+        inputs.check_labels("labels", labels, None, len(self.means))
+        inputs.check_generator("generator", generator)
+        eps = torch.randn(len(labels), self.means.shape[1], 1, generator=generator, dtype=self.means.dtype)
         factors = torch.linalg.cholesky(self.covariances)[labels]
         return self.means[labels] + (factors @ eps).squeeze(-1)
 
@@ -142,17 +165,23 @@ class ClassMixtures:
         """
         from sklearn.mixture import GaussianMixture
 
-        counts = labels.bincount()
+        inputs.check_whole("parts", parts, 1)
+        inputs.check_whole("seed", seed, 0, MOST_SEEDS)
+        counts = _check_classes(mu, logvar, labels)
         if counts.min() < 10 * parts:
             raise ValueError(
                 f"class {counts.argmin()} has {counts.min()} images, too few for {parts} Gaussians: ask for less"
             )
         z = reparameterize(mu, logvar, torch.Generator().manual_seed(seed)).double().numpy()
+        if not np.isfinite(z).all():
+            raise ValueError("logvar must not be so large that a draw from its cloud is infinite")
         options = {"init_params": "k-means++", "tol": 1e-2, "max_iter": 200, "reg_covar": 1e-3, "random_state": seed}
         return cls(tuple(GaussianMixture(parts, **options).fit(z[labels == k]) for k in range(len(counts))))
 
     def sample(self, labels: Tensor, seed: int = 0) -> Tensor:
-        """Return one code [B, L] for each label [B]."""
+        """Return one code [B, L] for each label [B] from 0 to K - 1. Raises: TypeError, ValueError for others."""
+        inputs.check_labels("labels", labels, None, len(self.mixtures))
+        inputs.check_whole("seed", seed, 0, MOST_SEEDS)
         codes = torch.empty(len(labels), self.mixtures[0].means_.shape[1])
         for k in labels.unique().tolist():
             mixture, mine = self.mixtures[k], labels == k
@@ -161,3 +190,33 @@ class ClassMixtures:
             shuffled = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(seed))  # not part by part
             codes[mine] = drawn[shuffled]
         return codes
+
+
+def _check_way(a: Tensor, b: Tensor, t: float | Tensor) -> None:
+    for name, value in (("a", a), ("b", b)):
+        inputs.check_finite(name, inputs.check_floats(name, value))
+    if a.shape != b.shape or a.ndim == 0:
+        raise ValueError(f"a and b must both be [..., L], not {list(a.shape)} and {list(b.shape)}: reshape one of them")
+    if not isinstance(t, Tensor):
+        inputs.check_number("t", t)
+        return
+    inputs.check_finite("t", inputs.check_floats("t", t))
+    try:
+        fits = t.ndim == 0 or (t.shape[-1] == 1 and torch.broadcast_shapes(t.shape, a.shape))
+    except RuntimeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"t must be a number or [..., 1] that fits a {list(a.shape)}, not {list(t.shape)}")
+
+
+def _check_clouds(mu: Tensor, logvar: Tensor) -> None:
+    inputs.check_finite("mu", inputs.check_floats("mu", mu, "N", "L"))
+    inputs.check_finite("logvar", inputs.check_floats("logvar", logvar, *mu.shape))
+    if len(mu) < 2 or mu.shape[1] == 0:
+        raise ValueError(f"mu must be [N, L] with at least 2 images and 1 dimension, not {list(mu.shape)}")
+
+
+def _check_classes(mu: Tensor, logvar: Tensor, labels: Tensor) -> Tensor:
+    """Return how many images each class has."""
+    _check_clouds(mu, logvar)
+    return inputs.check_labels("labels", labels, len(mu), len(mu)).bincount()

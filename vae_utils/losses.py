@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vae_utils import inputs, loss_checks
+
 
 def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Draw z = mu + std * eps with eps ~ N(0, I), so that gradients reach mu and logvar.
@@ -19,7 +21,8 @@ def reparameterize(mu: Tensor, logvar: Tensor, generator: torch.Generator | None
     Shapes: mu, logvar [B, L] -> [B, L].
     Raises: ValueError if the shapes differ.
     """
-    _check_same_shape("mu", mu, "logvar", logvar)
+    loss_checks.check_same_shape("mu", mu, "logvar", logvar)
+    inputs.check_generator("generator", generator)
     std = (0.5 * logvar).exp()
     eps = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
     return mu + std * eps
@@ -33,7 +36,7 @@ def gaussian_kl(mu: Tensor, logvar: Tensor) -> Tensor:
     Shapes: mu, logvar [B, L] -> [B].
     Raises: ValueError if the shapes differ.
     """
-    _check_same_shape("mu", mu, "logvar", logvar)
+    loss_checks.check_same_shape("mu", mu, "logvar", logvar)
     return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)
 
 
@@ -43,10 +46,11 @@ def gaussian_kl_between(mu: Tensor, logvar: Tensor, mu_p: Tensor, logvar_p: Tens
     0.5 * sum_L(exp(logvar - logvar_p) + (mu - mu_p)^2 exp(-logvar_p) - 1 + logvar_p - logvar): notebook 03, 3.6.
 
     Shapes: mu, logvar [B, L]; mu_p, logvar_p the same, or what broadcasts against them -> [B].
-    Raises: ValueError if mu and logvar, or mu_p and logvar_p, differ in shape.
+    Raises: ValueError if mu and logvar, or mu_p and logvar_p, differ in shape, or the prior has other rows or columns.
     """
-    _check_same_shape("mu", mu, "logvar", logvar)
-    _check_same_shape("mu_p", mu_p, "logvar_p", logvar_p)
+    loss_checks.check_same_shape("mu", mu, "logvar", logvar)
+    loss_checks.check_same_shape("mu_p", mu_p, "logvar_p", logvar_p)
+    loss_checks.check_prior(mu, mu_p)
     width = (logvar - logvar_p).exp()
     shift = (mu - mu_p) ** 2 * (-logvar_p).exp()
     return 0.5 * (width + shift - 1 + logvar_p - logvar).sum(-1)
@@ -59,6 +63,7 @@ def categorical_kl(logits: Tensor) -> Tensor:
 
     Shapes: logits [B, K], finite -> [B].
     """
+    loss_checks.check_values("logits", logits, 1)
     log_q = logits.log_softmax(-1)
     return (log_q.exp() * (log_q + math.log(logits.shape[-1]))).sum(-1)
 
@@ -72,8 +77,8 @@ def bernoulli_nll(x_logits: Tensor, x: Tensor) -> Tensor:
     Shapes: x_logits, x [B, ...] -> [B].
     Raises: ValueError if the shapes differ or a pixel lies outside [0, 1].
     """
-    _check_same_shape("x_logits", x_logits, "x", x)
-    _check_unit_interval(x)
+    loss_checks.check_same_shape("x_logits", x_logits, "x", x, dimensions=2)
+    inputs.check_unit("x", x)
     nll = F.binary_cross_entropy_with_logits(x_logits, x, reduction="none").flatten(1).sum(1)
     return nll.clamp(max=torch.finfo(nll.dtype).max)  # the sum of huge logits could still overflow
 
@@ -86,8 +91,8 @@ def gaussian_nll(x_hat: Tensor, x: Tensor, sigma: float | Tensor) -> Tensor:
     Shapes: x_hat, x [B, ...] -> [B]; sigma a number or a tensor that broadcasts against x.
     Raises: ValueError if the shapes differ or sigma is not positive.
     """
-    _check_same_shape("x_hat", x_hat, "x", x)
-    _check_positive("sigma", sigma)
+    loss_checks.check_same_shape("x_hat", x_hat, "x", x, dimensions=2)
+    loss_checks.check_sigma(sigma, x)
     sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
     return (((x - x_hat) / sigma) ** 2 / 2 + sigma.log() + math.log(2 * math.pi) / 2).flatten(1).sum(1)
 
@@ -98,7 +103,7 @@ def squared_error(x_hat: Tensor, x: Tensor) -> Tensor:
     Shapes: x_hat, x [B, ...] -> [B].
     Raises: ValueError if the shapes differ.
     """
-    _check_same_shape("x_hat", x_hat, "x", x)
+    loss_checks.check_same_shape("x_hat", x_hat, "x", x, dimensions=2)
     return ((x_hat - x) ** 2).flatten(1).sum(1)
 
 
@@ -109,9 +114,9 @@ def importance_bound(log_w: Tensor) -> Tensor:
     notebook 02, section 2.3.
 
     Shapes: log_w [S, B] -> [B].
-    Raises: ValueError if there is no sample.
+    Raises: ValueError if there is no sample, or a weight is NaN or infinite (log_w = -inf is a weight of 0).
     """
-    _check_samples(log_w)
+    loss_checks.check_samples(log_w)
     return torch.logsumexp(log_w, dim=0) - math.log(len(log_w))
 
 
@@ -133,8 +138,9 @@ def effective_beta(
     Raises: ValueError if the loss is no such sum (or is computed in 32 bits), if beta depends on the batch size, or if
     a is not positive or b is negative (a sign is wrong).
     """
+    loss_checks.check_question(loss, nll, image_shape, latent_dim)
     betas = [_beta_for(batch, loss, nll, image_shape, latent_dim) for batch in (4, 8)]
-    _check_same_beta(*betas)
+    loss_checks.check_same_beta(*betas)
     return betas[0]
 
 
@@ -146,12 +152,15 @@ def _beta_for(batch: int, loss: Callable, nll: Callable, image_shape: tuple[int,
         x_out = (0.3 + 0.2 * k) * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         spread = 0.3 + 0.2 * (3 * k % 8)  # both terms differ from probe to probe, and not in step
         mu, logvar = spread * torch.randn(2, batch, latent_dim, generator=generator, dtype=x.dtype)
-        rows.append(torch.stack([nll(x_out, x).mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]))
-        values.append(loss(x_out, x, mu, logvar))
+        price, value = nll(x_out, x), loss(x_out, x, mu, logvar)
+        loss_checks.check_answer("nll", price, [batch])
+        loss_checks.check_answer("loss", value, [])
+        rows.append(torch.stack([price.mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]).detach().double())
+        values.append(value.detach())
     terms, value = torch.stack(rows), torch.stack(values).double()
     a, b, constant = torch.linalg.lstsq(terms, value[:, None]).solution[:, 0].tolist()
     misfit = (terms @ terms.new_tensor([a, b, constant]) - value).abs().max().item()
-    _check_weighted_sum(misfit, a, b, *terms[:, :2].std(0).tolist())
+    loss_checks.check_weighted_sum(misfit, a, b, *terms[:, :2].std(0).tolist())
     return max(0.0, b / a)
 
 
@@ -160,50 +169,6 @@ def gaussian_log_density(z: Tensor, mu: Tensor | float = 0.0, logvar: Tensor | f
 
     Shapes: z [..., L], mu and logvar broadcast against it -> [...].
     """
+    loss_checks.check_density(z, mu, logvar)
     mu, logvar = (torch.as_tensor(v, dtype=z.dtype, device=z.device) for v in (mu, logvar))
     return (-0.5 * ((z - mu) ** 2 * (-logvar).exp() + logvar + math.log(2 * math.pi))).sum(-1)
-
-
-def _check_same_shape(first: str, a: Tensor, second: str, b: Tensor) -> None:
-    if a.shape != b.shape:
-        shapes = f"{list(a.shape)} and {list(b.shape)}"
-        raise ValueError(f"{first} and {second} must have the same shape, not {shapes}: reshape one of them")
-
-
-def _check_samples(log_w: Tensor) -> None:
-    if log_w.ndim != 2 or len(log_w) == 0:
-        raise ValueError(f"log_w must be [S, B] with at least one sample, not {list(log_w.shape)}: stack the samples")
-
-
-def _check_unit_interval(x: Tensor) -> None:
-    if x.numel() and not (x.min() >= 0 and x.max() <= 1):
-        span = f"{x.min().item():.3g} to {x.max().item():.3g}"
-        raise ValueError(f"x must lie in [0, 1], not {span}: undo the normalisation, or use gaussian_nll")
-
-
-def _check_positive(name: str, value: float | Tensor) -> None:
-    if not bool((torch.as_tensor(value) > 0).all()):
-        raise ValueError(f"{name} must be positive, not {value}")
-
-
-def _check_weighted_sum(misfit: float, a: float, b: float, nll_spread: float, kl_spread: float) -> None:
-    terms = [abs(a) * nll_spread, abs(b) * kl_spread]
-    if not misfit <= 1e-6 * (min(terms) if terms[1] > 1e-9 * terms[0] else terms[0]):  # no KL at all is allowed
-        raise ValueError(
-            "the loss is not a weighted sum of mean_B(nll) and mean_B(KL): one of its terms is another quantity. Check "
-            "its KL (mu^2 + exp(logvar) - 1 - logvar), that nll is the likelihood that it uses, and that it stays in "
-            "64 bits"
-        )
-    if a <= 0 or b < -1e-9 * a:
-        raise ValueError(
-            f"a nat of reconstruction changes the loss by {a:.3g} and a nat of KL by {b:.3g}, but a loss that is to be "
-            "minimised has both positive: look for a wrong sign"
-        )
-
-
-def _check_same_beta(small: float, large: float) -> None:
-    if not math.isclose(small, large, rel_tol=1e-6, abs_tol=1e-12):
-        raise ValueError(
-            f"beta depends on the batch size: {small:.4g} for 4 images and {large:.4g} for 8. One term is summed over "
-            "the batch and the other averaged, or divided by a fixed number: reduce both in the same way"
-        )

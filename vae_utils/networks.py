@@ -129,6 +129,8 @@ def _kind(
 ) -> tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]:
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; known: {', '.join(map(repr, NETWORKS))}")
+    if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (channels, height, width), not {image_shape}")
     if network != "mlp" and (image_shape[1] % 4 or image_shape[2] % 4):
         raise ValueError(
             f"network {network!r} halves an image twice: height and width must be multiples of 4, not {image_shape}"

@@ -12,15 +12,35 @@ from vae_utils import checkpoints
 from vae_utils.fingerprints import fingerprint
 from vae_utils.history import History
 
+Found = tuple[dict[str, object], dict[str, Tensor], dict[str, Tensor]]  # facts, weights, arrays
+
 
 class Resumable:
-    """Keep one training in a file while it runs; `training.fit` makes one, before the first step."""
+    """Keep one training in a file while it runs; `training.fit` makes one, before the first step.
+
+    Raises: ValueError, when it is made, if the file is damaged, or of another training.
+    """
 
     __fingerprint__ = "goes on to the same bits"  # as tests/test_resuming.py shows: no result depends on it
 
     def __init__(self, path: Path, model: nn.Module, split: object, settings: dict[str, object]) -> None:
         facts = {"model": fingerprint(model), "data": fingerprint(split), "settings": fingerprint(settings)}
         self.path, self.kind, self.facts = path, type(model).__name__, facts
+        self.found = self._read()  # before anything changes
+
+    def _read(self) -> Found | None:
+        """Return what the file holds; None if there is none. Raises: as `__init__`."""
+        if not self.path.exists():
+            return None
+        header, weights, arrays = checkpoints.read(self.path)
+        facts = json.loads(header["facts"])
+        other = [name for name, value in self.facts.items() if facts.get(name) != value]
+        if other:
+            raise ValueError(
+                f"checkpoint {self.path} is of a training with another {' and another '.join(other)}: delete it to "
+                "start anew, or name another file"
+            )
+        return facts, weights, arrays
 
     def store(
         self, history: History, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, device: torch.device
@@ -44,20 +64,10 @@ class Resumable:
     def restore(
         self, model: nn.Module, optimizer: Optimizer, schedule: LRScheduler, device: torch.device
     ) -> History | None:
-        """Set everything to where the file has it, and return the history so far; None if there is no file.
-
-        Raises: ValueError if the file is damaged, or of another training.
-        """
-        if not self.path.exists():
+        """Set everything to where the file has it, and return the history so far; None if there was no file."""
+        if self.found is None:
             return None
-        header, weights, arrays = checkpoints.read(self.path)
-        facts = json.loads(header["facts"])
-        other = [name for name, value in self.facts.items() if facts.get(name) != value]
-        if other:
-            raise ValueError(
-                f"checkpoint {self.path} is of a training with another {' and another '.join(other)}: delete it to "
-                "start anew, or name another file"
-            )
+        (facts, weights, arrays), self.found = self.found, None
         model.load_state_dict(weights)
         state: dict[int, dict[str, Tensor]] = {}
         for name, part in _group(arrays, "adam").items():

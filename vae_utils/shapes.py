@@ -24,8 +24,7 @@ def shape_of(images: Tensor) -> Tensor:
     x = right - (ink.sum(1) @ right / total)[:, None]  # and columns   [B, W]
     yy, xx = ((ink.sum(axis) * part**2).sum(1) / total for axis, part in ((2, y), (1, x)))
     yx = torch.einsum("bij,bi,bj->b", ink, y, x) / total
-    slant = torch.where(yy > 1e-6, -yx / yy, 0)  # no slant where all lies in one row
-    return torch.stack([slant, xx.sqrt(), yy.sqrt(), total], 1)
+    return torch.stack([-yx / yy.clamp(min=1e-6), xx.sqrt(), yy.sqrt(), total], 1)  # all in one row: no slant
 
 
 def _check_ink(images: Tensor) -> None:

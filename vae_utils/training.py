@@ -12,6 +12,7 @@ from tqdm.auto import tqdm
 
 from vae_utils import inputs
 from vae_utils.data import Split, minibatches
+from vae_utils.fingerprints import fingerprint
 from vae_utils.history import History, Snapshots
 from vae_utils.models import evaluating
 from vae_utils.resuming import Resumable
@@ -49,8 +50,8 @@ def fit(
     The same seed on the same CPU repeats the run exactly, and the random numbers of whoever calls stay as they were;
     written out by hand in notebook 04, section 4.4.
 
-    Adam's momentum stays at 0.9: letting OneCycleLR cycle it between 0.85 and 0.95, as is its default, cost the
-    convolutional VAE of notebook 04 0.26 nats (python -m experiments.momentum_cycle; three seeds).
+    OneCycleLR also moves Adam's beta1, from 0.95 down to 0.85 while the rate rises, and back: PyTorch's default. What
+    that is worth is in data/results/momentum_cycle.csv (python -m experiments.momentum_cycle).
 
     Raises: TypeError or ValueError for a setting out of range, or data that the model cannot learn from;
     FloatingPointError, naming the step, if the loss stops being finite.
@@ -59,6 +60,7 @@ def fit(
     _check_settings(**settings)
     looks = _check_looks(callback, callback_steps, steps)
     _check_data(model, split)
+    minibatches(split, batch_size)  # refuses a batch that is too large, before anything changes
     device = get_device(device)
     saved = None
     if checkpoint is not None:
@@ -67,7 +69,7 @@ def fit(
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
         done = saved.restore(model, optimizer, schedule, device) if saved else None
         record = _Record(steps, beta, log_dir, done)
         batches = minibatches(split.to(device), batch_size, torch.Generator().manual_seed(seed), skip=len(record))
@@ -135,13 +137,17 @@ class _Record:
 
     def snapshot(self, callback: Watcher, step: int, model: nn.Module, device: torch.device) -> None:
         """Call back in evaluation mode, and leave the run's random numbers and weights as they were."""
-        versions = [tensor._version for tensor in model.state_dict(keep_vars=True).values()]
+        before = fingerprint(dict(model.state_dict()))
         with evaluating(model), own_random_numbers(None, device), inputs.trusted(False):
             seen = callback(step, model)
-        if versions != [tensor._version for tensor in model.state_dict(keep_vars=True).values()]:
+        if before != fingerprint(dict(model.state_dict())):
             raise ValueError(f"callback changed the weights at step {step}: it may only look; train them in the model")
-        if seen is not None:
-            self.snapshots[step] = {name: tensor.detach().cpu() for name, tensor in seen.items()}
+        if seen is None:
+            return
+        if not isinstance(seen, dict) or not all(isinstance(part, Tensor) for part in seen.values()):
+            came = inputs.described(seen)
+            raise TypeError(f"callback must return a dictionary of tensors, or None, not {came}: use torch.tensor")
+        self.snapshots[step] = {str(name): tensor.detach().cpu().clone() for name, tensor in seen.items()}
 
     def add(self, loss: Tensor, recon: Tensor, kl: Tensor) -> None:
         self.values.append(torch.stack([loss.detach(), recon.detach().mean(), kl.detach().mean()]))
@@ -177,7 +183,7 @@ def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: i
     inputs.check_whole("batch_size", batch_size, 1)
     inputs.check_number("lr", lr, 0, above=True)
     inputs.check_number("beta", beta, 0)
-    inputs.check_whole("seed", seed, 0)
+    inputs.check_whole("seed", seed, 0, 2**63 - 1)
 
 
 def _check_looks(callback: Watcher | None, callback_steps: Collection[int], steps: int) -> frozenset[int]:

@@ -19,7 +19,11 @@ RECORD = os.environ.get("VAE_RECORD")  # a file to record a panel into, as an an
 RECORDED = ("05_exploring_latent_space", 1)  # that panel: its notebook, and its place among the panels there
 
 
-@pytest.fixture(scope="module", params=with_panels(ROOT / "notebooks"))
+# The tests of one notebook stay together where workers share the run: -n 2 --dist loadgroup.
+NOTEBOOKS = [pytest.param(stem, marks=pytest.mark.xdist_group(stem)) for stem in with_panels(ROOT / "notebooks")]
+
+
+@pytest.fixture(scope="module", params=NOTEBOOKS)
 def notebook(request, browser, server):
     """A notebook that has just run, from the first cell to the last."""
     with opened(browser, server, request.param, EVIDENCE) as notebook:

@@ -82,7 +82,7 @@ def check_settings(config: Mapping[str, object], smallest: int = 1) -> None:
     if "latent_dim" in config:
         inputs.check_whole("latent_dim", config["latent_dim"], smallest)
     if "classes" in config:
-        inputs.check_whole("classes", config["classes"], 2)
+        inputs.check_whole("classes", config["classes"], 1)
     shape = config["image_shape"]
     if not isinstance(shape, tuple | list) or len(shape) != 3:
         raise ValueError(f"image_shape must be (channels, height, width), not {shape!r}")

@@ -14,26 +14,10 @@ from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 class ConditionalVAE(Model):
     """What conditional models share: q(z | x, c), p(z | c) and p(x | z, c), the condition c always the last argument.
 
-    A kind of its own says in `condition(x, y)` what it is told about a batch, gives `prior(c)`, the mu and logvar
-    [B, L] of p(z | c), and `encode` and `decode`, which use c. Whoever measures models asks for `condition` to see
-    whether one is conditional.
+    A kind of its own has condition(x, y) -> c, what it is told about a batch; encode(x, c) and prior(c) -> mu and
+    logvar [B, L]; decode(z, c) -> x_logits [B, C, H, W]. Whoever measures models asks for `condition` to see whether
+    one is conditional.
     """
-
-    def condition(self, x: Tensor, y: Tensor | None = None) -> object:
-        """Return what the model is told about images x with labels y."""
-        raise NotImplementedError(f"{type(self).__name__} must say what it is told, in condition(x, y)")
-
-    def encode(self, x: Tensor, given: object) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar [B, L] of q(z | x, condition)."""
-        raise NotImplementedError(f"{type(self).__name__} must encode images and conditions, in encode(x, given)")
-
-    def decode(self, z: Tensor, given: object) -> Tensor:
-        """Return x_logits [B, C, H, W] of p(x | z, condition)."""
-        raise NotImplementedError(f"{type(self).__name__} must decode codes and conditions, in decode(z, given)")
-
-    def prior(self, given: object) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar [B, L] of p(z | condition)."""
-        raise NotImplementedError(f"{type(self).__name__} must give its prior, in prior(given)")
 
     def nll(self, x_logits: Tensor, x: Tensor, given: object = None) -> Tensor:
         """Return -log p(x | z, condition) [B] in nats."""
@@ -86,20 +70,20 @@ class CVAE(ConditionalVAE):
         Raises: TypeError or ValueError, as do all methods that take labels, if they are missing, not whole numbers, not
         one for each image or code, or not among the classes.
         """
-        self._check_labels(y, len(x))
+        _check_labels(self, y, len(x))
         return y
 
     def encode(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar [B, L] of q(z | x, y)."""
         self._check_images(x)
-        self._check_labels(y, len(x))
+        _check_labels(self, y, len(x))
         mu, logvar = self.encoder(torch.cat([x, self.pictures[y]], dim=1)).chunk(2, dim=1)
         return mu, logvar
 
     def decode(self, z: Tensor, y: Tensor) -> Tensor:
         """Return x_logits [B, C, H, W] of p(x | z, y)."""
         self._check_codes(z)
-        self._check_labels(y, len(z))
+        _check_labels(self, y, len(z))
         return self.decoder(torch.cat([z, F.one_hot(y, len(self.pictures))], dim=1))
 
     def prior(self, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -113,10 +97,11 @@ class CVAE(ConditionalVAE):
 
         Raises: TypeError or ValueError for what are no labels, or a temperature that is negative or not finite.
         """
-        self._check_labels(y, None)
+        _check_labels(self, y, None)
         _check_sample(len(y), temperature)
         z = torch.randn(len(y), self.config["latent_dim"], generator=generator)
         return self.decode(temperature * z.to(self.pictures.device), y.to(self.pictures.device)).sigmoid()
 
-    def _check_labels(self, y: Tensor | None, n: int | None) -> None:
-        inputs.check_labels("y", y, n, len(self.pictures))
+
+def _check_labels(model: CVAE, y: Tensor | None, n: int | None) -> None:
+    inputs.check_labels("y", y, n, len(model.pictures))

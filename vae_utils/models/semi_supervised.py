@@ -14,7 +14,7 @@ from vae_utils.labels import UNKNOWN
 from vae_utils.losses import categorical_kl, gaussian_kl, gaussian_log_density, reparameterize
 from vae_utils.models.base import evaluating
 from vae_utils.models.classifiers import Classifier
-from vae_utils.models.conditional import CVAE
+from vae_utils.models.conditional import CVAE, _check_labels
 from vae_utils.models.vae import VAE, _check_sample
 from vae_utils.networks import Network, Shape
 
@@ -168,7 +168,7 @@ class CodeM2(M2):
 
         z ~ N(0, temperature^2 I). Raises: as `CVAE.sample`.
         """
-        self._check_labels(y, None)
+        _check_labels(self, y, None)
         _check_sample(len(y), temperature)
         z = torch.randn(len(y), self.config["latent_dim"], generator=generator).to(self.pictures.device)
         return self.decode(temperature * z, y.to(self.pictures.device)).chunk(2, dim=1)[0]

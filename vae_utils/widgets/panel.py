@@ -198,6 +198,12 @@ def _pixels(picture: np.ndarray | Tensor) -> np.ndarray:
     return values if values.dtype == np.uint8 else (inputs.to_unit(values, "picture") * 255).round().byte().numpy()
 
 
+def check_draw(draw: object) -> None:
+    """Raise TypeError unless draw is a function."""
+    if not callable(draw):
+        raise TypeError(f"draw must be a function, not {inputs.described(draw)}: pass it without calling it")
+
+
 def name_of(draw: Callable[..., Picture], attribute: str = "__name__") -> str:
     """Return the name of a function, or of the type of an object that can be called."""
     return getattr(draw, attribute, type(draw).__name__)

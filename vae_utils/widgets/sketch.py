@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from vae_utils.arrays import as_array
 from vae_utils.handwriting import read_digit
 from vae_utils.widgets import touch
-from vae_utils.widgets.panel import Panel, Picture, keep
+from vae_utils.widgets.panel import Panel, Picture, check_draw, keep
 
 ACCEPT = ".png,.jpg,.jpeg"  # what `read_digit` reads
 MOST_BYTES = 20_000_000  # of an upload: a photograph of a large camera
@@ -19,7 +19,7 @@ class Sketch(Panel):
     """Hold a canvas (if it can be had), an upload button, and the picture that draw makes of what they give."""
 
     def __init__(self, draw: Callable[[np.ndarray], Picture], example: ArrayLike, scale: int | None) -> None:
-        self.example = self.ink = as_array(example)
+        self.example = self.ink = as_array(example, "example")
         super().__init__(draw, scale, {"ink": self.ink})
         self.upload = widgets.FileUpload(accept=ACCEPT, multiple=False, description="Upload a picture")
         self.upload.layout.width = "auto"
@@ -40,7 +40,7 @@ class Sketch(Panel):
 
     def show(self, ink: ArrayLike) -> None:
         """Draw for ink [H, W]: uint8 or in [0, 1], white on black."""
-        self.ink = as_array(ink)
+        self.ink = as_array(ink, "ink")
         self.redraw()
 
     def clear(self) -> None:
@@ -91,4 +91,5 @@ def sketch(draw: Callable[[np.ndarray], Picture], /, *, example: ArrayLike, scal
     `handwriting.read_digit`); it returns a picture as for `explore`. The still is made from the example. What draw
     raises later is shown over the picture. The canvas needs the anywidget package; the upload does not.
     """
+    check_draw(draw)
     return keep(lambda: Sketch(draw, example, scale), draw, "ink")

@@ -3,7 +3,7 @@
 import io
 import math
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -12,8 +12,9 @@ from numbers import Integral
 import ipywidgets as widgets
 from PIL import Image
 
+from vae_utils import inputs
 from vae_utils.widgets import touch
-from vae_utils.widgets.panel import Panel, Picture, keep, name_of
+from vae_utils.widgets.panel import Panel, Picture, check_draw, keep, name_of
 
 Place = Callable[[float, float], dict[str, float] | None]
 
@@ -33,24 +34,32 @@ class Slider:
     value: float
 
     def __post_init__(self) -> None:
-        low, high, step, value = self.low, self.high, self.step, self.value
+        inputs.check_text("label", self.label)
+        low, high, step, value = (getattr(self, name) for name in ("low", "high", "step", "value"))
+        for name in ("low", "high", "step", "value"):
+            inputs.check_number(name, getattr(self, name))
         if not (low < high and math.isfinite(high - low)):
             raise ValueError(f"{self.label!r} must have low < high, not {low} and {high}: swap or change them")
         if not 0 < step <= high - low:
             raise ValueError(f"{self.label!r} must have a step in (0, {high - low:g}], not {step}: choose one of these")
         if not low <= value <= high:
-            raise ValueError(f"{self.label!r} must start in [{low}, {high}], not at {value}: move it, or an end")
+            raise ValueError(
+                f"{self.label!r} must start at a value in [{low}, {high}], not {value}: move it, or an end"
+            )
         kind = int if all(isinstance(number, Integral) for number in (low, high, step, value)) else float
         for field in ("low", "high", "step", "value"):  # at the first draw, too, a value has the type of later ones
             object.__setattr__(self, field, kind(getattr(self, field)))
 
     def pick(self, generator: random.Random) -> float:
         """Return a value drawn uniformly from low, low + step, low + 2 step, ... up to high."""
+        if not isinstance(generator, random.Random):
+            raise TypeError(f"generator must be a random.Random, not {inputs.described(generator)}")
         last = math.floor((self.high - self.low) / self.step + 1e-9)
         return round(self.low + generator.randint(0, last) * self.step, 12)  # 0.3, not 0.30000000000000004
 
     def build(self, label_width: str) -> widgets.IntSlider | widgets.FloatSlider:
         """Return a new widget of this slider, its label as wide (in CSS) as those of the sliders around it."""
+        inputs.check_text("label_width", label_width)
         whole = isinstance(self.value, int)
         exact = (d for d in range(7) if all(math.isclose(round(v, d), v) for v in (self.low, self.step)))
         return (widgets.IntSlider if whole else widgets.FloatSlider)(
@@ -101,7 +110,13 @@ class Explorer(Panel):
         return {name: slider.value for name, slider in self.sliders.items()}
 
     def move(self, **values: float) -> None:
-        """Move sliders by name (not beyond their ends), and draw once."""
+        """Move sliders by name (not beyond their ends), and draw once.
+
+        Raises: ValueError for a name that no slider has, or a value that is not finite; TypeError for another value.
+        """
+        self._check_names("values", values)
+        for name, value in values.items():
+            inputs.check_number(name, value)
         self._set(values)
         self.redraw()
 
@@ -122,11 +137,18 @@ class Explorer(Panel):
         """Move the sliders of these names, or all, to random values, the same series in each run, and draw once.
 
         They never all stay where they are: a button that seems to do nothing looks broken.
+        Raises: ValueError for a name that no slider has.
         """
+        self._check_names("names", names)
         drawn = {}
         while drawn.items() <= self.values.items():
             drawn = {name: self.specs[name].pick(self.generator) for name in names or self.specs}
         self.move(**drawn)
+
+    def _check_names(self, kind: str, names: Iterable[str]) -> None:
+        others = [name for name in names if name not in self.specs]
+        if others:
+            raise ValueError(f"{kind} must be of the sliders {', '.join(self.specs)}, not of {others[0]!r}")
 
     def _set(self, values: dict[str, float]) -> None:
         self.moving = True
@@ -168,15 +190,23 @@ def explore(
 
     Raises: TypeError if draw cannot be called with these names; ValueError if a button names none of the sliders.
     """
+    check_draw(draw)
+    if click is not None and not callable(click):
+        raise TypeError(f"click must be a function of x and y, or None, not {inputs.described(click)}")
     _check_sliders(draw, sliders)
     _check_buttons(buttons or {}, sliders)
     return keep(lambda: Explorer(draw, sliders, scale, click, buttons or {}), draw, *sliders)
 
 
 def _check_buttons(buttons: dict[str, Sequence[str]], sliders: dict[str, Slider]) -> None:
+    if not isinstance(buttons, dict):
+        raise TypeError(f"buttons must be a dict of texts and lists of sliders, not {inputs.described(buttons)}")
     for text, names in buttons.items():
-        if isinstance(names, str) or not names or not set(names) <= set(sliders):
-            raise ValueError(f"button {text!r} must have a list of sliders among {', '.join(sliders)}, not {names!r}")
+        inputs.check_text("buttons", text)
+        if not isinstance(names, list | tuple) or not names or not set(names) <= set(sliders):
+            raise ValueError(
+                f"buttons: button {text!r} must have a list of sliders among {', '.join(sliders)}, not {names!r}"
+            )
 
 
 def _check_sliders(draw: Callable[..., Picture], sliders: dict[str, Slider]) -> None:

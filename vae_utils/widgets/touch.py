@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 from traitlets import Bytes, Float, Int, TraitError, Unicode, validate
 
+from vae_utils import inputs
+
 try:
     import anywidget
 except ImportError:
@@ -135,7 +137,9 @@ def picture(value: bytes, width: int, alt: str = "") -> Picture:
     says in words what is there to see, for those who do not see it.
     Raises: ImportError without anywidget, ValueError if width is not a whole number of at least 1.
     """
-    return Picture(value=value, alt=alt, layout=_layout("width", width))
+    if not isinstance(value, bytes):
+        raise TypeError(f"value must be bytes, those of a PNG, not {type(value).__name__}: see picture_bytes")
+    return Picture(value=value, alt=inputs.check_text("alt", alt), layout=_layout("width", width))
 
 
 def canvas(side: int = 280, alt: str = DRAW_HERE) -> Canvas:
@@ -144,7 +148,7 @@ def canvas(side: int = 280, alt: str = DRAW_HERE) -> Canvas:
     The pen is as thick, relative to the square, as a stroke of MNIST. The drawing comes as `grey`, with `shape`.
     Raises: ImportError without anywidget, ValueError if side is not a whole number of at least 1.
     """
-    return Canvas(alt=alt, layout=_layout("side", side))
+    return Canvas(alt=inputs.check_text("alt", alt), layout=_layout("side", side))
 
 
 def _layout(name: str, pixels: int) -> dict[str, str]:
