@@ -153,7 +153,6 @@ def test_active_units_finds_the_dead_ones(toy):
     assert evaluation.active_units(model, toy.test, threshold=1e6).tolist() == 4 * [False]
 
 
-
 def test_evaluate_wants_images_and_labels_of_a_split(model):
     split = Split(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.zeros(3, dtype=torch.long))
     assert set(evaluation.evaluate(model, split)) == {"loss", "recon", "kl"}
