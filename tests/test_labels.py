@@ -210,10 +210,10 @@ def test_the_nearest_are_the_nearest():
 @pytest.mark.parametrize(
     ("call", "complaint"),
     [
-        (lambda: neighbour_graph(torch.rand(5, 2, 2)), r"finite tensor \[N, F\].*not \[5, 2, 2\]"),
+        (lambda: neighbour_graph(torch.rand(5, 2, 2)), r"features must have the shape \[N, F\], not \[5, 2, 2\]"),
         (lambda: neighbour_graph(torch.full((20, 2), torch.nan)), "finite"),
         (lambda: neighbour_graph(torch.rand(5, 2), k=5), "k must be between 1 and 4"),
-        (lambda: neighbour_graph(np.zeros((5, 2))), "not ndarray"),
+        (lambda: neighbour_graph(np.zeros((5, 2))), "features must be a tensor of floats, not float64"),
         (lambda: spread_labels(neighbour_graph(torch.rand(12, 2), 2), LABELS), "joins 12 examples, the labels are 200"),
         (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS + 1), "from 0 to 9, not from 1 to 10"),
         (lambda: spread_labels(neighbour_graph(torch.rand(200, 2), 2), LABELS, classes=11), "no label .* of class 10"),
@@ -222,5 +222,5 @@ def test_the_nearest_are_the_nearest():
     ],
 )
 def test_what_the_graph_refuses(call, complaint):
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises((ValueError, TypeError), match=complaint):
         call()

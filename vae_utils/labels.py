@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.neighbors import NearestNeighbors, kneighbors_graph
 from torch import Tensor
 
+from vae_utils import inputs
 from vae_utils.data import Split
 from vae_utils.losses import reparameterize
 from vae_utils.models import UNKNOWN
@@ -43,6 +44,10 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
     Raises: ValueError if n is not a positive multiple of the number of classes, or a class has too few examples.
     """
     classes = _classes_in(labels)
+    inputs.check_whole("n", n)
+    inputs.check_whole("seed", seed, 0, 2**32 - 1)
+    if not classes:
+        raise ValueError("labels must hold at least one that is known")
     if n < 1 or n % len(classes):
         above = max(1, -(-n // len(classes))) * len(classes)
         raise ValueError(f"n = {n} labels cannot be shared evenly by {len(classes)} classes: ask for {above}")
@@ -68,7 +73,10 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
     highest count.
     """
     classes = _classes_in(labels)
-    if len(counts) != len(classes) or min(counts) < 1:
+    if not isinstance(counts, list | tuple):
+        raise TypeError(f"counts must be a list of whole numbers, not {inputs.described(counts)}")
+    counts = [inputs.check_whole("counts", count) for count in counts]
+    if not counts or len(counts) != len(classes) or min(counts) < 1:
         raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
     pool = draw_labels(labels, len(classes) * max(counts), seed)
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
@@ -114,7 +122,8 @@ def neighbour_graph(features: Tensor, k: int = 10) -> sparse.csr_array:
 
     Raises: ValueError if features are not two-dimensional and finite, or there are not more than k of them.
     """
-    _check_features(features)
+    _check_features(features, "features")
+    inputs.check_whole("k", k)
     if not 1 <= k < len(features):
         raise ValueError(f"k must be between 1 and {len(features) - 1}, one less than the examples, not {k}")
     near = sparse.csr_array(kneighbors_graph(features.numpy(), k, n_jobs=-1)).astype(np.float32)
@@ -134,9 +143,14 @@ def spread_labels(
 
     Raises: ValueError for labels of another length, not among the classes, or a class with none.
     """
+    if not sparse.issparse(graph):
+        raise TypeError(f"graph must be a sparse array, as neighbour_graph makes it, not {inputs.described(graph)}")
+    inputs.check_whole("classes", classes, 1, 1000)
+    alpha = inputs.check_number("alpha", alpha, 0, 1)
+    inputs.check_whole("steps", steps, 1, 100_000)
     _check_integers(labels, "labels")
     if len(labels) != graph.shape[0]:
-        raise ValueError(f"the graph joins {graph.shape[0]} examples, the labels are {len(labels)}: pass one for each")
+        raise ValueError(f"graph joins {graph.shape[0]} examples, the labels are {len(labels)}: pass one for each")
     shown = (labels != UNKNOWN).nonzero().flatten()
     _check_classes(labels[shown], classes)
     start = np.zeros((len(labels), classes), dtype=np.float32)
@@ -155,8 +169,9 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
 
     Raises: ValueError if these are not two-dimensional and finite, with as many columns, or k is not from 1 to N.
     """
-    _check_features(features)
-    _check_features(queries)
+    _check_features(features, "features")
+    _check_features(queries, "queries")
+    inputs.check_whole("k", k)
     if queries.shape[1] != features.shape[1] or not 1 <= k <= len(features):
         raise ValueError(
             f"features {list(features.shape)}, queries {list(queries.shape)} and k = {k} do not fit: queries must have "
@@ -183,10 +198,15 @@ def _check_classes(labels: Tensor, classes: int) -> None:
         raise ValueError(f"the shown labels must be from 0 to {classes - 1}, not from {labels.min()} to {labels.max()}")
     missing = (count[:classes] == 0).nonzero().flatten().tolist()
     if missing:
-        raise ValueError(f"no label is shown of class {', '.join(map(str, missing))}: show at least one of each")
+        raise ValueError(
+            f"labels must show each class, and no label is shown of class {', '.join(map(str, missing))}: "
+            "show at least one of each"
+        )
 
 
-def _check_features(features: Tensor) -> None:
-    if not isinstance(features, Tensor) or features.ndim != 2 or not features.isfinite().all():
-        came = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
-        raise ValueError(f"features must be a finite tensor [N, F], on the CPU, not {came}: flatten images to rows")
+def _check_features(features: Tensor, name: str) -> None:
+    inputs.check_finite(name, inputs.check_floats(name, features, "N", "F"))
+    if features.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"{name} must be float32 or float64, which scikit-learn knows, not {features.dtype}")
+    if features.numel() == 0 or features.device.type != "cpu":
+        raise ValueError(f"{name} must be a finite tensor [N, F], on the CPU, not {list(features.shape)}")
