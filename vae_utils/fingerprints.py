@@ -8,6 +8,7 @@ looked at raises `Unpinned`: what depends on it cannot be kept. What changes no 
 `__fingerprint__`, a text that then counts for it.
 """
 
+import copyreg
 import hashlib
 import importlib
 from collections.abc import Iterable, Iterator
@@ -203,7 +204,8 @@ class _Walk:
         if hasattr(value, "read") or hasattr(value, "__next__"):  # of an open file only its name would count
             raise Unpinned(f"a {type(value).__name__} gives something else each time that it is used")
         try:
-            made = value.__reduce_ex__(4)  # what pickle would keep of it
+            known = copyreg.dispatch_table.get(type(value))
+            made = known(value) if known else value.__reduce_ex__(4)  # what pickle would keep of it
         except Exception:
             raise Unpinned(f"a {type(value).__name__} has no content that a fingerprint could hold") from None
         self.each("object", (type(value), _fields(value)))

@@ -40,9 +40,9 @@ def fit_once(
     version of PyTorch; see `fingerprints`. A change of any of them trains anew, as does another callback, or other
     steps for it: its tensors are kept with the model. Device and number of threads change a result only by rounding,
     and do not count. One line says what happened, and how to train again.
-    If another process is training the same, this one waits for it. A training stopped by hand is not kept; log_dir
-    sees only what is trained; checkpoint and checkpoint_every change no result, and do not count. The random numbers
-    of whoever calls stay as they were.
+    If another process is training the same, this one waits for it. A training stopped by hand is not kept, nor one that
+    changes more of the model than weights and buffers; log_dir sees only what is trained; checkpoint and
+    checkpoint_every do not count. The random numbers of whoever calls stay as they were.
 
     Raises: as `training.fit`.
     """
