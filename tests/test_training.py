@@ -48,7 +48,7 @@ def test_fit_equals_the_loop_written_by_hand(toy, run, beta):
     torch.manual_seed(4)
     batches = minibatches(toy.train, 32, torch.Generator().manual_seed(4))
     optimizer = torch.optim.Adam(model.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps, cycle_momentum=False)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
     losses = []
     for _ in range(steps):
         x, _ = next(batches)

@@ -46,9 +46,10 @@ def check_values(name: str, values: np.ndarray) -> None:
         raise ValueError(f"{name} must be at least one finite number, not {came}: find where they come from")
 
 
-def check_list(name: str, labels: Sequence[object] | None, fitting: Sequence[int], wanted: str) -> None:
-    """Raise TypeError unless labels are a list or None, ValueError unless their number is among the fitting ones."""
-    if labels is not None and (not hasattr(labels, "__len__") or not hasattr(labels, "__getitem__")):
+def check_list(name: str, labels: Sequence[object], fitting: Sequence[int], wanted: str) -> None:
+    """Raise TypeError unless labels are a list, ValueError unless their number is among the fitting ones."""
+    one_row = getattr(labels, "ndim", 1) == 1 and hasattr(labels, "__len__") and hasattr(labels, "__getitem__")
+    if isinstance(labels, dict) or not one_row:
         raise TypeError(f"{name} must be a list, {wanted}, not {inputs.described(labels)}")
-    if labels is not None and len(labels) not in fitting:
+    if len(labels) not in fitting:
         raise ValueError(f"{name} must be a list, {wanted}, not of {len(labels)}")

@@ -140,8 +140,8 @@ def load_dataset(name: str = "mnist", root: str | Path | None = None) -> Dataset
 def _parse(images: bytes, labels: bytes) -> Split:
     """Turn two verified IDX files into a split."""
     height, width = (int.from_bytes(images[i : i + 4], "big") for i in (8, 12))
-    pixels = torch.frombuffer(bytearray(images[16:]), dtype=torch.uint8).view(-1, 1, height, width)
-    return Split(pixels, torch.frombuffer(bytearray(labels[8:]), dtype=torch.uint8).long())
+    pixels = torch.frombuffer(bytearray(images), dtype=torch.uint8, offset=16).view(-1, 1, height, width)
+    return Split(pixels, torch.frombuffer(bytearray(labels), dtype=torch.uint8, offset=8).long())
 
 
 def embedded_digits(folder: Path, damage: str = "") -> Dataset:

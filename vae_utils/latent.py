@@ -120,7 +120,8 @@ class ClassGaussians:
         """
         counts = _check_classes(mu, logvar, labels)
         if counts.min() <= mu.shape[1]:
-            raise ValueError(f"class {counts.argmin()} has {counts.min()} images, too few for {mu.shape[1]} dimensions")
+            least = f"class {counts.argmin()} has {counts.min()} images"
+            raise ValueError(f"labels are too few: {least}, too few for {mu.shape[1]} dimensions")
         moments = [total_covariance(mu[labels == k], logvar[labels == k]) for k in range(len(counts))]
         means, covariances = (torch.stack(part) for part in zip(*moments, strict=True))
         if diagonal:
@@ -131,6 +132,8 @@ class ClassGaussians:
         """Return log p(z, class) [B, K] in nats for codes [B, L]. Raises: TypeError, ValueError for other codes."""
         inputs.check_finite("z", inputs.check_floats("z", z, "B", self.means.shape[1]))
         z = z.to(self.means)
+        if len(z) == 0:
+            raise ValueError(f"z must be [B, L] with at least one code, not {list(z.shape)}")
         return MultivariateNormal(self.means, self.covariances).log_prob(z[:, None]) + self.weights.log()
 
     def log_density(self, z: Tensor) -> Tensor:
@@ -170,7 +173,7 @@ class ClassMixtures:
         counts = _check_classes(mu, logvar, labels)
         if counts.min() < 10 * parts:
             raise ValueError(
-                f"class {counts.argmin()} has {counts.min()} images, too few for {parts} Gaussians: ask for less"
+                f"class {counts.argmin()} has {counts.min()} images, too few for {parts} Gaussians: ask for less parts"
             )
         z = reparameterize(mu, logvar, torch.Generator().manual_seed(seed)).double().numpy()
         if not np.isfinite(z).all():

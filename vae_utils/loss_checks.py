@@ -9,18 +9,18 @@ from torch import Tensor
 from vae_utils import inputs
 
 
-def check_values(name: str, value: Tensor, dimensions: int) -> None:
-    """Raise unless a value is floats of at least so many dimensions, none of them empty."""
+def check_values(name: str, value: Tensor, dimensions: int, empty: bool = False) -> None:
+    """Raise unless a value is floats of at least so many dimensions; the last may be empty where that has a meaning."""
     inputs.check_floats(name, value)
-    if value.ndim < dimensions or value.shape[-1] == 0:
+    if value.ndim < dimensions or (value.shape[-1] == 0 and not empty):
         wanted = "[B, ...]" if dimensions == 2 else "[..., L]"
         raise ValueError(f"{name} must be {wanted}, not {list(value.shape)}: reshape it")
 
 
 def check_same_shape(first: str, a: Tensor, second: str, b: Tensor, dimensions: int = 1) -> None:
     """Raise unless two tensors of floats have the same shape."""
-    check_values(first, a, dimensions)
-    check_values(second, b, dimensions)
+    check_values(first, a, dimensions, empty=True)  # no latent number at all: a deterministic model
+    check_values(second, b, dimensions, empty=True)
     if a.shape != b.shape:
         shapes = f"{list(a.shape)} and {list(b.shape)}"
         raise ValueError(f"{first} and {second} must have the same shape, not {shapes}: reshape one of them")
@@ -64,7 +64,7 @@ def check_sigma(sigma: float | Tensor, x: Tensor) -> None:
 
 def check_density(z: Tensor, mu: Tensor | float, logvar: Tensor | float) -> None:
     """Raise unless mu and logvar are numbers, or broadcast against z."""
-    check_values("z", z, 1)
+    check_values("z", z, 1, empty=True)
     for name, value in (("mu", mu), ("logvar", logvar)):
         if not isinstance(value, Tensor):
             inputs.check_number(name, value)

@@ -103,12 +103,12 @@ def show_images(
     sheet = tile(images, columns)
     n, _, h, w = np.shape(images)
     columns, rows = _grid(n, columns)
-    arrays.check_list("labels", labels, range(n + 1), "no more than images")
-    arrays.check_list("row_labels", row_labels, [rows], "one for each row")
-    most = 100 / max(columns, rows)
-    inputs.check_number("scale", scale, 0, most, above=True)
+    arrays.check_list("labels", [] if labels is None else labels, range(n + 1), "no more than images")
+    if row_labels is not None:
+        arrays.check_list("row_labels", row_labels, [rows], "one for each row")
+    scale = inputs.check_number("scale", scale, 0, 100 / max(columns, rows), above=True)
     side = 1.3 if row_labels is not None else 0
-    ax = _axes(ax, title, (max(2, scale * columns + side), scale * rows + (0.35 if title else 0.05)))
+    ax = _axes(ax, title, (max(2, scale * columns + side), scale * rows + (0.05 if title is None else 0.35)))
     ax.imshow(sheet, vmin=0, vmax=1, interpolation="nearest")
     ax.set_xticks([])
     ax.set_yticks([])
@@ -217,6 +217,8 @@ def plot_histograms(
     """
     lists = arrays.named_lists("groups", groups)
     xlabel, bins = inputs.check_text("xlabel", xlabel), inputs.check_whole("bins", bins, 1, 10_000)
+    if not isinstance(log, bool):
+        raise TypeError(f"log must be True or False, not {inputs.described(log)}")
     together = np.concatenate(list(lists.values()))
     low, high = together.min(), together.max()
     if log and low <= 0:

@@ -194,8 +194,9 @@ def explore(
     if click is not None and not callable(click):
         raise TypeError(f"click must be a function of x and y, or None, not {inputs.described(click)}")
     _check_sliders(draw, sliders)
-    _check_buttons(buttons or {}, sliders)
-    return keep(lambda: Explorer(draw, sliders, scale, click, buttons or {}), draw, *sliders)
+    buttons = {} if buttons is None else buttons
+    _check_buttons(buttons, sliders)
+    return keep(lambda: Explorer(draw, sliders, scale, click, buttons), draw, *sliders)
 
 
 def _check_buttons(buttons: dict[str, Sequence[str]], sliders: dict[str, Slider]) -> None:

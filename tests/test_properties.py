@@ -1,0 +1,304 @@
+"""Whatever is handed in: a public function works, or says in a sentence that names the argument what is wrong with it.
+
+The functions are found in the modules, so that a new one without an entry here fails a test. An entry is a function
+of nothing that returns the thing to call and good arguments; each case spoils one of them.
+"""
+
+import importlib
+import inspect
+import io
+import random
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from vae_utils import handwriting, inputs, labels, latent, losses, pixels, plotting, shapes, widgets
+from vae_utils.widgets import Slider, touch
+
+matplotlib.use("Agg")
+MODULES = ("arrays", "inputs", "handwriting", "labels", "latent", "losses", "pixels", "plotting", "shapes", "widgets")
+INF, NAN = float("inf"), float("nan")
+
+# ---- good arguments
+
+
+def normal(*shape: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
+
+
+def unit(*shape: int) -> torch.Tensor:
+    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.05
+
+
+LABELS, UNKNOWN = torch.arange(40) % 2, -1
+CLOUDS = {"mu": normal(40, 3), "logvar": normal(40, 3) - 1, "labels": LABELS}
+GAUSSIANS = latent.ClassGaussians.fit(**CLOUDS)
+MIXTURES = latent.ClassMixtures.fit(**CLOUDS, parts=1)
+GRAPH = labels.neighbour_graph(normal(40, 3), 3)
+PICTURE, GREY = unit(5, 4, 3), unit(5, 4)
+SLIDER = {"label": "x", "low": 0.0, "high": 1.0, "step": 0.1, "value": 0.5}
+
+
+def ink() -> np.ndarray:
+    canvas = np.zeros((30, 20), np.float32)
+    canvas[5:25, 9:12] = 1
+    return canvas
+
+
+def photograph() -> bytes:
+    stored = io.BytesIO()
+    Image.fromarray((255 - 200 * ink()).astype(np.uint8)).save(stored, "PNG")
+    return stored.getvalue()
+
+
+def drawn_axes() -> plt.Axes:
+    return plt.subplots(figsize=(2, 2), dpi=40)[1]
+
+
+def some_backdrop() -> pixels.Backdrop:
+    return pixels.backdrop(drawn_axes())
+
+
+def elbo(x_out: torch.Tensor, x: torch.Tensor, mu: torch.Tensor, logvar: torch.Tensor) -> torch.Tensor:
+    return (losses.bernoulli_nll(x_out, x) + losses.gaussian_kl(mu, logvar)).mean()
+
+
+BETWEEN = {name: normal(4, 3) for name in ("mu", "logvar", "mu_p", "logvar_p")}
+CALLS = {
+    "losses.reparameterize": (losses.reparameterize, {"mu": normal(4, 3), "logvar": normal(4, 3), "generator": None}),
+    "losses.gaussian_kl": (losses.gaussian_kl, {"mu": normal(4, 3), "logvar": normal(4, 3)}),
+    "losses.gaussian_kl_between": (losses.gaussian_kl_between, BETWEEN),
+    "losses.categorical_kl": (losses.categorical_kl, {"logits": normal(4, 3)}),
+    "losses.bernoulli_nll": (losses.bernoulli_nll, {"x_logits": normal(4, 1, 2, 3), "x": unit(4, 1, 2, 3)}),
+    "losses.gaussian_nll": (losses.gaussian_nll, {"x_hat": normal(4, 5), "x": unit(4, 5), "sigma": 0.5}),
+    "losses.squared_error": (losses.squared_error, {"x_hat": normal(4, 5), "x": unit(4, 5)}),
+    "losses.importance_bound": (losses.importance_bound, {"log_w": normal(5, 4)}),
+    "losses.effective_beta": (
+        losses.effective_beta,
+        {"loss": elbo, "nll": losses.bernoulli_nll, "image_shape": (1, 2, 2), "latent_dim": 3},
+    ),
+    "losses.gaussian_log_density": (losses.gaussian_log_density, {"z": normal(4, 3), "mu": 0.0, "logvar": 0.0}),
+    "latent.straight": (latent.straight, {"a": normal(4, 3), "b": normal(4, 3) + 1, "t": 0.3}),
+    "latent.spherical": (latent.spherical, {"a": normal(4, 3), "b": normal(4, 3) + 1, "t": 0.3}),
+    "latent.total_covariance": (latent.total_covariance, {"mu": normal(9, 3), "logvar": normal(9, 3)}),
+    "latent.ClassGaussians.fit": (latent.ClassGaussians.fit, CLOUDS),
+    "latent.ClassGaussians.log_joint": (GAUSSIANS.log_joint, {"z": normal(4, 3)}),
+    "latent.ClassGaussians.log_density": (GAUSSIANS.log_density, {"z": normal(4, 3)}),
+    "latent.ClassGaussians.classify": (GAUSSIANS.classify, {"z": normal(4, 3)}),
+    "latent.ClassGaussians.sample": (GAUSSIANS.sample, {"labels": LABELS, "generator": None}),
+    "latent.ClassMixtures.fit": (latent.ClassMixtures.fit, CLOUDS | {"parts": 1, "seed": 0}),
+    "latent.ClassMixtures.sample": (MIXTURES.sample, {"labels": LABELS, "seed": 0}),
+    "labels.draw_labels": (labels.draw_labels, {"labels": LABELS, "n": 4, "seed": 0}),
+    "labels.draw_unbalanced": (labels.draw_unbalanced, {"labels": LABELS, "counts": [1, 3], "seed": 0}),
+    "labels.neighbour_graph": (labels.neighbour_graph, {"features": normal(9, 3), "k": 2}),
+    "labels.spread_labels": (
+        labels.spread_labels,
+        {"graph": GRAPH, "labels": LABELS, "classes": 2, "alpha": 0.9, "steps": 3},
+    ),
+    "labels.nearest": (labels.nearest, {"features": normal(9, 3), "queries": normal(4, 3), "k": 2}),
+    "shapes.shape_of": (shapes.shape_of, {"images": unit(2, 1, 5, 6)}),
+    "handwriting.as_mnist": (handwriting.as_mnist, {"ink": ink()}),
+    "handwriting.read_digit": (handwriting.read_digit, {"data": photograph()}),
+    "plotting.tile": (plotting.tile, {"images": unit(3, 1, 4, 4), "columns": 2, "gap": 1}),
+    "plotting.tint": (
+        plotting.tint,
+        {"images": unit(3, 1, 4, 4), "labels": torch.tensor([0, 5, 9]), "strength": unit(3)},
+    ),
+    "plotting.show_images": (
+        plotting.show_images,
+        {"images": unit(2, 1, 4, 4), "columns": 1, "labels": ["a"], "row_labels": ["a", "b"], "scale": 0.6}
+        | {"ax": None, "title": "title"},
+    ),
+    "plotting.plot_map": (
+        plotting.plot_map,
+        {"codes": normal(6, 2), "labels": torch.arange(6) % 2, "classes": ("a", "b"), "ax": None, "title": "t"},
+    ),
+    "plotting.spread": (plotting.spread, {"places": normal(4, 2), "gap": 0.1}),
+    "plotting.plot_steps": (
+        plotting.plot_steps,
+        {"curves": {"a": unit(5)}, "smooth": 2, "ylabel": "nats", "ax": None, "title": "t"},
+    ),
+    "plotting.plot_histograms": (
+        plotting.plot_histograms,
+        {"groups": {"a": unit(5)}, "xlabel": "x", "bins": 3, "log": False, "ax": None, "title": "t"},
+    ),
+    "arrays.as_array": (plotting.arrays.as_array, {"values": unit(3), "name": "values"}),
+    "pixels.enlarge": (pixels.enlarge, {"picture": PICTURE, "scale": 2}),
+    "pixels.beside": (lambda pictures, gap: pixels.beside(pictures, gap=gap), {"pictures": PICTURE, "gap": 2}),
+    "pixels.stack": (lambda pictures, gap: pixels.stack(pictures, gap=gap), {"pictures": GREY, "gap": 2}),
+    "pixels.text": (pixels.text, {"line": "a line", "width": 40, "size": 12}),
+    "pixels.key": (pixels.key, {"labels": ["0", "1"], "size": 12}),
+    "pixels.outline": (pixels.outline, {"picture": PICTURE, "left": 1.0, "top": 1.0, "side": 2}),
+    "pixels.bars": (pixels.bars, {"shares": [0.2, 0.8], "labels": ["0", "1"], "width": 20, "height": 10}),
+    "pixels.Backdrop.mark": (some_backdrop().mark, {"x": 0.5, "y": 0.5}),
+    "pixels.Backdrop.point": (some_backdrop().point, {"left": 40.0, "top": 40.0}),
+    "pixels.backdrop": (pixels.backdrop, {"ax": drawn_axes()}),
+    "inputs.to_unit": (inputs.to_unit, {"pixels": unit(3), "name": "pixels"}),
+    "inputs.to_tensor": (lambda values: inputs.to_tensor(values, "values"), {"values": unit(3)}),
+    "widgets.picture_bytes": (widgets.picture_bytes, {"picture": PICTURE, "scale": 2}),
+    "widgets.still": (widgets.still, {"picture": GREY, "scale": 2}),
+    "widgets.Slider": (Slider, SLIDER),
+    "widgets.Slider.pick": (Slider(**SLIDER).pick, {"generator": random.Random(0)}),
+    "widgets.Slider.build": (Slider(**SLIDER).build, {"label_width": "9ch"}),
+    "widgets.explore": (
+        lambda **given: widgets.explore(lambda x: GREY * x, x=Slider(**SLIDER), **given),
+        {"scale": 2, "click": None, "buttons": {"Again": ["x"]}},
+    ),
+    "widgets.sketch": (lambda **given: widgets.sketch(lambda ink: GREY, **given), {"example": ink(), "scale": 2}),
+}
+CHECKS_ARE_TESTED = "raises by design: tests/test_inputs.py and every entry above"
+EXEMPT = {
+    "arrays.named_lists": CHECKS_ARE_TESTED,
+    "arrays.check_values": CHECKS_ARE_TESTED,
+    "arrays.check_list": CHECKS_ARE_TESTED,
+    "inputs.trusted": "takes nothing",
+    "inputs.is_trusted": "takes nothing",
+    "inputs.described": "describes whatever it gets, for the messages",
+    "plotting.use_style": "takes nothing; tests/test_plotting.py",
+    "labels.hide_labels": "takes a Split: tests/test_labels.py",
+    "labels.Codes": "a Split: tests/test_labels.py",
+    "labels.Codes.to": "a Split: tests/test_labels.py",
+    "labels.Codes.subset": "a Split: tests/test_labels.py",
+    "latent.ClassGaussians": "its fields come from fit",
+    "latent.ClassMixtures": "its fields come from fit",
+    "pixels.Backdrop": "its fields come from backdrop",
+    "widgets.export_html": "takes a model and writes a file: tests/test_export.py",
+    "widgets.Explorer": "made by explore",
+    "widgets.Sketch": "made by sketch",
+} | {f"inputs.{name}": CHECKS_ARE_TESTED for name in vars(inputs) if name.startswith("check_")}
+LIVE = "needs a live widget: tests/test_widgets.py, tests/test_sketch.py"
+COMMON = ("values", "redraw", "errors_shown", "close")
+EXEMPT |= {f"widgets.Explorer.{name}": LIVE for name in (*COMMON, "move", "click", "reset", "randomize")}
+EXEMPT |= {f"widgets.Sketch.{name}": LIVE for name in (*COMMON, "show", "clear", "show_example")}
+
+SPOKEN = {"data": "picture"}  # readers upload it, and never see the name of the argument
+
+# ---- spoiled arguments
+
+NUMBERS = st.sampled_from([0, 1, -1, 3, 10**9, 0.0, -0.5, 0.5, 2.0, NAN, INF, -INF, True])
+OTHERS = st.sampled_from([None, "text", "", [], {}, (), object(), b"bytes", ["a", None], 1j])
+SHAPES = st.sampled_from([(), (0,), (1,), (3,), (4, 3), (1, 3), (4, 1), (0, 3), (2, 2, 2), (1, 1, 4, 4), (3, 0, 4, 4)])
+KINDS = st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool, torch.bfloat16])
+FILLS = st.sampled_from([0, 1, -1, 2, 0.5, 255, 12, NAN, INF, -INF])
+
+
+@st.composite
+def tensors(draw: st.DrawFn, good: object) -> object:
+    """Draw a tensor of any shape and kind, or the good one with its kind changed or one value spoiled."""
+    kind, fill = draw(KINDS), draw(FILLS)
+    plain = fill if np.isfinite(fill) or kind.is_floating_point else 0
+    if not isinstance(good, torch.Tensor | np.ndarray) or draw(st.booleans()):
+        made = torch.full(draw(SHAPES), abs(plain) if kind == torch.uint8 else plain, dtype=kind)
+        return made.numpy() if kind != torch.bfloat16 and draw(st.booleans()) else made
+    made = torch.as_tensor(good).clone()
+    if draw(st.booleans()):
+        return made.to(kind)
+    if made.is_floating_point() or np.isfinite(fill):
+        made.view(-1)[draw(st.integers(0, made.numel() - 1))] = fill
+    return made
+
+
+@st.composite
+def cases(draw: st.DrawFn, good: dict[str, object]) -> tuple[dict[str, object], str | None]:
+    name = draw(st.sampled_from(["", *good]))
+    if not name:
+        return good, None
+    return good | {name: draw(st.one_of(tensors(good[name]), NUMBERS, OTHERS))}, name
+
+
+def finite(result: object) -> bool:
+    if isinstance(result, tuple | list):
+        return all(map(finite, result))
+    if isinstance(result, torch.Tensor):
+        return not result.isnan().any()
+    return not (isinstance(result, np.ndarray | float) and np.isnan(result).any())
+
+
+def is_finite_input(value: object) -> bool:
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return bool(torch.as_tensor(value).isfinite().all())
+    return not isinstance(value, float) or np.isfinite(value)
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    yield
+    while widgets.panel._panels:
+        widgets.panel._panels.popitem()[1].close()
+    plt.close("all")
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_it_works_or_says_which_argument_is_wrong(name):
+    function, good = CALLS[name]
+    assert finite(function(**good))
+
+    @settings(max_examples=200, suppress_health_check=list(HealthCheck))
+    @given(cases(good))
+    def holds(case):
+        arguments, spoiled = case
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                result = function(**arguments)
+        except (ValueError, TypeError) as error:
+            assert spoiled, f"good arguments raised {error!r}"
+            assert any(SPOKEN.get(argument, argument) in str(error) for argument in good), (
+                f"{spoiled} is not named: {error!r}"
+            )
+            assert "vae_utils" in traceback_of(error), f"raised elsewhere: {error!r}"
+        else:
+            assert not all(map(is_finite_input, arguments.values())) or finite(result), "NaN from finite numbers"
+        finally:
+            plt.close("all")
+
+    holds()
+
+
+def traceback_of(error: BaseException) -> str:
+    """Return the file that raised."""
+    trace = error.__traceback__
+    while trace.tb_next:
+        trace = trace.tb_next
+    return trace.tb_frame.f_code.co_filename
+
+
+def public(module: str) -> set[str]:
+    """Return the functions and classes of a module, and the methods and properties of the classes, by name."""
+    space, found = importlib.import_module(f"vae_utils.{module}"), set()
+    for name, thing in vars(space).items():
+        if name.startswith("_") or not getattr(thing, "__module__", "").startswith(f"vae_utils.{module}"):
+            continue
+        if inspect.isfunction(thing):
+            found.add(f"{module}.{name}")
+        elif inspect.isclass(thing):
+            found.add(f"{module}.{name}")
+            own = {key for base in thing.__mro__ if base.__module__.startswith("vae_utils") for key in vars(base)}
+            own = {key for key in own if not key.startswith("_")}
+            kinds = {key: inspect.getattr_static(thing, key) for key in own}
+            found |= {
+                f"{module}.{name}.{k}"
+                for k, v in kinds.items()
+                if isinstance(v, classmethod | property) or inspect.isfunction(v)
+            }
+    return found
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_function_has_an_entry(module):
+    listed = {name for name in [*CALLS, *EXEMPT] if name.startswith(f"{module}.")}
+    assert public(module) == listed
+
+
+def test_the_optional_widgets_refuse_what_does_not_fit():
+    for function, argument in ((touch.picture, {"value": "text", "width": 3}), (touch.canvas, {"side": 0})):
+        if touch.available():
+            with pytest.raises((ValueError, TypeError), match="value|side"):
+                function(**argument)
