@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from torch.distributions import Normal
 
 from vae_utils import evaluation
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_kl, gaussian_log_density
-from vae_utils.models import VAE, Autoencoder
+from vae_utils.models import CVAE, VAE, Autoencoder, Completer
 
 
 @pytest.fixture
@@ -156,3 +157,171 @@ def test_active_units_finds_the_dead_ones(toy):
 def test_evaluate_wants_images_and_labels_of_a_split(model):
     split = Split(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), torch.zeros(3, dtype=torch.long))
     assert set(evaluation.evaluate(model, split)) == {"loss", "recon", "kl"}
+
+
+# ---- what is measured stays as it was, and what cannot be measured is refused
+
+MEASURES = {
+    "evaluate": lambda model, split: evaluation.evaluate(model, split),
+    "predict": lambda model, split: evaluation.predict(model, split[:][0]),
+    "encode_clouds": lambda model, split: evaluation.encode_clouds(model, split),
+    "encode_means": lambda model, split: evaluation.encode_means(model, split),
+    "log_likelihood": lambda model, split: evaluation.log_likelihood(model, split[:][0], samples=2),
+    "active_units": lambda model, split: evaluation.active_units(model, split),
+}
+
+
+class Seen(VAE):
+    """A VAE that encodes in evaluation mode only, and whose own call is its mean image."""
+
+    def encode(self, x):
+        assert not any(part.training for part in self.modules()) and not torch.is_grad_enabled()
+        return super().encode(x)
+
+    def forward(self, x):
+        return self.decode(self.encode(x)[0])
+
+    def terms(self, x, y=None):
+        mu, logvar = self.encode(x)
+        return self.nll(self.decode(mu), x), gaussian_kl(mu, logvar)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("fails", [False, True])
+def test_every_part_is_left_in_the_mode_that_it_had(name, fails, toy):
+    torch.manual_seed(0)
+    model = Seen(2, image_shape=(1, 8, 8)).train()
+    model.encoder[1].eval()
+    model.decoder.eval()
+    model.decoder[2].train()
+    modes = [part.training for part in model.modules()]
+    if fails:
+        model.encoder.forward = lambda x: 1 / 0
+        with pytest.raises(ZeroDivisionError):
+            MEASURES[name](model, toy.test)
+    else:
+        MEASURES[name](model, toy.test)
+    assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", ["predict", "log_likelihood"])
+def test_bytes_are_measured_as_the_floats_that_they_stand_for(name, toy):
+    torch.manual_seed(0)
+    model = Seen(2, image_shape=(1, 8, 8))
+    measure = {
+        "predict": evaluation.predict,
+        "log_likelihood": lambda model, images: evaluation.log_likelihood(model, images, samples=3),
+    }[name]
+    images = toy.test.images
+    assert torch.equal(measure(model, images), measure(model, images.float() / 255))
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda m, x: evaluation.predict(m, 255 * x), ValueError, r"images must lie in \[0, 1\]"),
+        (lambda m, x: evaluation.predict(m, x[:0]), ValueError, "images must hold at least one image"),
+        (lambda m, x: evaluation.predict(m, x[..., :4]), ValueError, r"shape \[B, 1, 8, 8\], not \[4, 1, 8, 4\]"),
+        (lambda m, x: evaluation.predict(m, x.long()), TypeError, "images must be uint8, or floats"),
+        (lambda m, x: evaluation.predict(len, x), TypeError, "model must be a module with weights, not builtin"),
+        (lambda m, x: evaluation.log_likelihood(m, 255 * x, 2), ValueError, r"images must lie in \[0, 1\]"),
+        (lambda m, x: evaluation.log_likelihood(m, x, 2.5), TypeError, "samples must be a whole number of at least 1"),
+        (lambda m, x: evaluation.evaluate(m, x), ValueError, r"split must be a data.Split.*not torch.float32 \[4,"),
+        (lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)).subset([])), ValueError, "at least one image"),
+        (lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)), "1"), TypeError, "beta must be a number"),
+        (lambda m, x: evaluation.active_units(m, Split(x, torch.arange(4)).subset([1])), ValueError, "at least two"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused(call, kind, said, model):
+    with pytest.raises(kind, match=said):
+        call(model, torch.ones(4, 1, 8, 8))
+
+
+def test_an_autoencoder_has_no_clouds(toy):
+    with pytest.raises(TypeError, match="an? Autoencoder gives one code: encode_means"):
+        evaluation.encode_clouds(Autoencoder(2, image_shape=(1, 8, 8)), toy.test)
+
+
+@pytest.mark.parametrize(
+    ("y", "kind", "said"),
+    [
+        (torch.arange(3), ValueError, r"y must be int64 \[4\], one for each image, not \[3\]"),
+        (torch.arange(5), ValueError, r"y must be int64 \[4\], one for each image, not \[5\]"),
+        (torch.ones(4), TypeError, r"y must be int64 \[4\].*not torch.float32 \[4\]"),
+        (None, TypeError, "y must be int64 .* not None"),
+        (torch.full((4,), 10), ValueError, "y must be from 0 to 9, not from 10 to 10"),
+    ],
+)
+def test_labels_that_do_not_belong_to_the_images_are_refused(y, kind, said):
+    with pytest.raises(kind, match=said):
+        evaluation.log_likelihood(CVAE(2, image_shape=(1, 8, 8)), torch.rand(4, 1, 8, 8), samples=2, y=y)
+
+
+# ---- many samples in one batch
+
+KINDS = {
+    "VAE": lambda: VAE(2, image_shape=(1, 4, 4)),
+    "CVAE": lambda: CVAE(2, image_shape=(1, 4, 4)),
+    "Completer": lambda: Completer(2, "mlp", (1, 4, 4)),
+}
+
+
+def sample_by_sample(model, x, y, samples, seed):
+    """Return log 1/S sum_S p(x, z) / q(z | x) with each image and each sample on its own."""
+    torch.manual_seed(seed)
+    noise, found = torch.randn(samples, len(x), 2), []
+    model.eval()
+    for k in range(len(x)):
+        image = x[k : k + 1]
+        given = (model.condition(image, y[k : k + 1]),) if hasattr(model, "condition") else ()
+        mu, logvar = model.encode(image, *given)
+        q = Normal(mu, (logvar / 2).exp())
+        mean, width = model.prior(*given) if given else (torch.zeros(1, 2), torch.zeros(1, 2))
+        weights = []
+        for eps in noise[:, k]:
+            z = mu + (logvar / 2).exp() * eps
+            log_p = Normal(mean, (width / 2).exp()).log_prob(z).sum() - model.nll(
+                model.decode(z, *given), image, *given
+            )
+            weights.append((log_p - q.log_prob(z).sum()).double())
+        found.append(torch.cat(weights).exp().mean().log())
+    return torch.stack(found).detach().float()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_folded_samples_are_those_taken_one_by_one(kind):
+    torch.manual_seed(0)
+    model = KINDS[kind]()
+    with torch.no_grad():
+        model.decoder[0].weight[:, :2].mul_(6)  # z matters
+        for name, weight in model.named_parameters():
+            if name == "pictures":
+                weight.normal_()  # they start at zero
+    x, y = torch.rand(5, 1, 4, 4).round(), torch.tensor([3, 0, 9, 3, 1])
+    estimate = evaluation.log_likelihood(model, x, samples=7, seed=4, y=y if kind == "CVAE" else None)
+    torch.testing.assert_close(estimate, sample_by_sample(model, x, y, samples=7, seed=4), rtol=1e-5, atol=1e-4)
+    assert estimate.std() > 0.05, "500 times the tolerance: images that are mixed up would be seen"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_size_of_the_batch_changes_nothing_but_rounding(kind, monkeypatch):
+    torch.manual_seed(0)
+    model, x, y = KINDS[kind](), torch.rand(1, 1, 4, 4), torch.tensor([3]) if kind == "CVAE" else None
+    sizes, values = [], []
+    model.decoder.register_forward_hook(lambda module, inputs, out: sizes.append(len(out)))
+    for rows in (1, 7, 64, 1000):
+        monkeypatch.setattr(evaluation, "ROWS", rows)
+        values.append(evaluation.log_likelihood(model, x, samples=64, y=y))
+    assert sizes == [*64 * [1], *9 * [7], 1, 64, 64]
+    for value in values[1:]:
+        torch.testing.assert_close(value, values[0], rtol=1e-6, atol=1e-5)
+
+
+def test_batches_of_some_images_agree_within_their_standard_error(tiny, monkeypatch):
+    x, values = images(300)[:1].expand(300, -1, -1, -1), []
+    for rows in (30, 2000):  # 3 images at a time, or all 200
+        monkeypatch.setattr(evaluation, "ROWS", rows)
+        values.append(evaluation.log_likelihood(tiny, x, samples=10))
+    error = (values[0].var() / 300 + values[1].var() / 300).sqrt()
+    assert (values[0].mean() - values[1].mean()).abs() < 4 * error and error > 0

@@ -131,3 +131,40 @@ def test_what_cannot_be_judged_is_refused():
             judge.accepted(model, wrong)
     with pytest.raises(ValueError, match="labels must name each class at least twice.* 3 stands there once"):
         judge.variety(x, torch.tensor([1, 1, 1, 3]))
+    with pytest.raises(ValueError, match=r"images must lie in \[0, 1\], not"):
+        judge.variety(255 * torch.ones(4, 1, 8, 8), torch.tensor([1, 1, 3, 3]))
+    with pytest.raises(ValueError, match=r"labels must be int64 \[4\], one for each image, not \[3\]"):
+        judge.variety(x, torch.tensor([1, 1, 1]))
+    with pytest.raises(ValueError, match="images must hold at least one image"):
+        judge.variety(x[:0], torch.zeros(0, dtype=torch.long))
+
+
+def test_one_image_has_no_variety():
+    with pytest.raises(ValueError, match="labels must name each class at least twice"):
+        judge.variety(torch.rand(1, 1, 8, 8), torch.tensor([7]))
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 10, 6), (1, 28, 28)])
+@pytest.mark.parametrize("n", [1, 2, 7, 64])
+def test_there_are_as_many_forgeries_as_images_and_all_are_pictures(shape, n):
+    torch.manual_seed(n)
+    x, y = torch.rand(n, *shape), torch.randint(0, 3, (n,))
+    false = forgeries(x, y)
+    assert false.shape == x.shape and false.dtype == x.dtype
+    assert false.isfinite().all() and false.min() >= 0 and false.max() <= 1
+    assert not any((false == image).flatten(1).all(1).any() for image in x), "none of them is an image that came"
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "kind", "said"),
+    [
+        (255 * torch.ones(4, 1, 8, 8), torch.arange(4), ValueError, r"x must lie in \[0, 1\], not 255 to 255"),
+        (torch.ones(0, 1, 8, 8), torch.arange(0), ValueError, "x must hold at least one image"),
+        (torch.ones(4, 8, 8), torch.arange(4), ValueError, r"x must have the shape \[B, C, H, W\]"),
+        (torch.ones(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4), TypeError, "x must be a tensor of floats"),
+        (torch.ones(4, 1, 8, 8), torch.arange(3), ValueError, r"y must be int64 \[4\], one for each image, not \[3\]"),
+    ],
+)
+def test_what_cannot_be_forged_is_refused(x, y, kind, said):
+    with pytest.raises(kind, match=said):
+        forgeries(x, y)

@@ -122,6 +122,34 @@ def test_in_training_the_sum_is_over_the_likely_classes_and_the_entropy_over_all
     torch.testing.assert_close(sum(model.terms(x, torch.full((len(x),), UNKNOWN))), bound)
 
 
+@pytest.mark.parametrize(
+    ("q", "skip"), [([0.25] * 4, 0.5), ([0.3, 0.2, 0.26, 0.24], 0.99), ([0.1, 0.1, 0.6, 0.2], 0.99), ([0.25] * 4, 1.0)]
+)
+def test_with_no_class_above_the_threshold_the_likeliest_stays(q, skip):
+    model = seeded(lambda: M2(3, "mlp", SMALL, classes=4, classifier="mlp", binarise=False, skip=skip)).train()
+    x, _ = batch(model)
+    logits = torch.tensor(q).log().expand(len(x), 4).clone().requires_grad_()
+    model.classifier.forward = lambda x: logits
+    likeliest = [k for k in range(4) if q[k] == max(q)]
+    eps = noise(len(likeliest) * len(x)).view(len(x), len(likeliest), 3)
+    costs = [sum(by_hand(model, x, k, eps[:, place])) for place, k in enumerate(likeliest)]
+    entropy = torch.distributions.Categorical(torch.tensor(q)).entropy()
+    torch.manual_seed(1)
+    loss = sum(model.terms(x, torch.full((len(x),), UNKNOWN)))
+    torch.testing.assert_close(loss, torch.stack(costs).mean(0) + math.log(4) - entropy)
+    loss.mean().backward()
+    assert logits.grad.isfinite().all()
+    reached = [weight.grad for network in (model.encoder, model.decoder) for weight in network.parameters()]
+    assert all(gradient.isfinite().all() and gradient.abs().max() > 0 for gradient in reached)
+
+
+def test_a_threshold_that_none_reaches_trains_all_the_same():
+    model = seeded(lambda: M2(3, "mlp", SMALL, classes=4, skip=0.99)).train()
+    x, y = batch(model)
+    sum(model.terms(x, torch.where(torch.arange(len(x)) < 8, y, UNKNOWN))).mean().backward()
+    assert all(weight.grad.isfinite().all() for weight in model.parameters())
+
+
 def test_what_leaving_out_classes_saves_is_at_most_half_a_nat():
     model = seeded(lambda: M2(3, "mlp", SMALL, classifier="mlp", binarise=False)).train()
     x, _ = batch(model)
@@ -261,6 +289,58 @@ def test_the_likelihood_of_codes_is_gaussian():
     mean, logvar = logits.flatten(1).chunk(2, dim=1)
     expected = Independent(Normal(mean, (logvar / 2).exp()), 1).log_prob(x.flatten(1))
     torch.testing.assert_close(model.nll(logits, x), -expected)
+
+
+def test_a_sample_of_codes_is_the_mean_of_their_gaussian():
+    model, y = seeded(NEW["CodeM2"]).eval(), torch.tensor([3, 0, 0, 1, 2])
+    drawn, again, other = (model.sample(y, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    assert drawn.shape == (5, 1, 1, 6) and torch.equal(drawn, again) and not torch.equal(drawn, other)
+    z = torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+    answer = model.decode(z, y)
+    torch.testing.assert_close(drawn.flatten(1), answer.flatten(1)[:, :6])
+    assert drawn.min() < 0 and not drawn.requires_grad, "a code is no picture"
+    at_the_mean = model.nll(answer, drawn)
+    assert (at_the_mean < model.nll(answer, drawn + 0.1)).all() and (at_the_mean < model.nll(answer, drawn - 0.1)).all()
+    cold = model.sample(y, temperature=0.0)
+    torch.testing.assert_close(cold, model.decode(torch.zeros(5, 3), y)[:, :1])
+    with pytest.raises(ValueError, match="y must be from 0 to 3, not from 0 to 4"):
+        model.sample(torch.tensor([0, 4]))
+    with pytest.raises(ValueError, match="temperature must be a finite number of at least 0"):
+        model.sample(y, temperature=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind", "said"),
+    [
+        (lambda x: models.class_costs(PoseVAE(9, "conv", SMALL), x), TypeError, "a CVAE or an M2.* not a PoseVAE"),
+        (lambda x: models.class_costs(NEW["M2"](), x[0]), ValueError, r"x must have the shape \[B, 1, 8, 8\]"),
+        (
+            lambda x: models.class_costs(NEW["M2"](), x, draws=0),
+            ValueError,
+            "draws must be a whole number of at least 1",
+        ),
+        (
+            lambda x: M2(3, "mlp", SMALL, skip=1.5),
+            ValueError,
+            "skip must be a finite number of at least 0 and at most 1",
+        ),
+        (lambda x: M2(3, "mlp", SMALL, alpha=-1), ValueError, "alpha must be a finite number of at least 0, not -1"),
+        (lambda x: M2(3, "mlp", SMALL, classes=2.0), TypeError, "classes must be a whole number"),
+        (lambda x: LabelledVAE(3, "mlp", SMALL, weight=-1), ValueError, "weight must be a finite number of at least 0"),
+        (lambda x: Classifier("mlp", SMALL, moves=-1), ValueError, "moves must be a finite number of at least 0"),
+    ],
+)
+def test_settings_and_images_that_are_refused(call, kind, said):
+    with pytest.raises(kind, match=said):
+        call(torch.rand(2, *SMALL))
+
+
+def test_the_costs_of_the_classes_leave_every_part_in_its_mode():
+    model = seeded(NEW["M2"]).train()
+    model.classifier.layers[0].eval()
+    modes = [part.training for part in model.modules()]
+    models.class_costs(model, batch(model)[0])
+    assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2
 
 
 # ---- the others
