@@ -6,7 +6,7 @@ from torch import nn
 
 from vae_utils import judge
 from vae_utils.models import DigitJudge, forgeries
-from vae_utils.training import fit_once
+from vae_utils.keeping import fit_once
 
 
 class Fake(nn.Module):
