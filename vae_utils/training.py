@@ -65,7 +65,8 @@ def fit(
     saved = None
     if checkpoint is not None:
         inputs.check_whole("checkpoint_every", checkpoint_every, 1)
-        saved = Resumable(Path(checkpoint), model, split, settings | {"looks": sorted(looks), "callback": callback})
+        watch = {"looks": sorted(looks), "callback": callback}
+        saved = Resumable(Path(checkpoint), model, split, settings | watch, code=fit)
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
