@@ -3,15 +3,17 @@
 import json
 import os
 import pickle
-from pathlib import Path
+import threading
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
+from torch import nn
 
-from vae_utils import checkpoints
+from vae_utils import checkpoints, models
+from vae_utils.fingerprints import fingerprint
 from vae_utils.models import VAE, Autoencoder, DigitJudge
 
 MODELS = {
@@ -166,8 +168,8 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, monke
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     class Full:
-        def __init__(self, path: Path, mode: str) -> None:
-            self.file = real(path, mode)
+        def __init__(self, handle: int, mode: str) -> None:
+            self.file = real(handle, mode)
 
         def __enter__(self):
             return self
@@ -179,9 +181,9 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch)
             self.file.write(content[: len(content) // 2])
             refuse()
 
-    path, old, real = tmp_path / "model", MODELS["vae"](), open
+    path, old, real = tmp_path / "model", MODELS["vae"](), os.fdopen
     checkpoints.save(path, old)
-    monkeypatch.setattr("vae_utils.sources.open", Full, raising=False)
+    monkeypatch.setattr(os, "fdopen", Full)
     with pytest.raises(OSError, match="cannot write"):
         checkpoints.save(path, MODELS["vae"]())
     assert list(tmp_path.iterdir()) == [path]
@@ -199,3 +201,131 @@ def test_saving_twice_keeps_the_newer(tmp_path):
     for model in (first, second):
         checkpoints.save(tmp_path / "model", model)
     assert same(checkpoints.load(tmp_path / "model").state_dict(), second.state_dict())
+
+
+# ---- what save refuses, and crafted files
+
+
+EVERY = {
+    "Autoencoder": lambda: Autoencoder(2, image_shape=(1, 8, 8)),
+    "VAE": lambda: VAE(2, "residual", (1, 8, 8)),
+    "CVAE": lambda: models.CVAE(2, image_shape=(1, 8, 8), classes=3),
+    "Completer": lambda: models.Completer(2, "mlp", (1, 8, 8), quadrants=None, features=4),
+    "DigitJudge": lambda: DigitJudge(classes=3, image_shape=(1, 8, 8)),
+    "PoseVAE": lambda: models.PoseVAE(8, "mlp", (1, 8, 8)),
+    "Classifier": lambda: models.Classifier("mlp", (1, 8, 8), 3, 0.5),
+    "LabelledVAE": lambda: models.LabelledVAE(2, image_shape=(1, 8, 8), classes=3, weight=2.5),
+    "M2": lambda: models.M2(2, image_shape=(1, 8, 8), classes=3, classifier="mlp", moves=0.5, binarise=False),
+    "CodeM2": lambda: models.CodeM2(2, image_shape=(1, 1, 8), classes=3, alpha=4.0),
+}
+
+
+def test_every_known_model_is_tried():
+    assert EVERY.keys() == models.KNOWN.keys()
+
+
+@pytest.mark.parametrize("kind", EVERY)
+def test_every_known_model_comes_back_the_same_and_leaves_random_numbers_alone(kind, tmp_path):
+    model = EVERY[kind]().eval()
+    before = torch.get_rng_state()
+    checkpoints.save(tmp_path / "model", model)
+    loaded = checkpoints.load(tmp_path / "model")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert type(loaded).__name__ == kind and fingerprint(loaded) == fingerprint(model)
+
+
+def test_a_model_with_networks_of_its_own_is_not_saved(tmp_path):
+    own = (nn.Sequential(nn.Flatten(), nn.Linear(16, 4)), nn.Sequential(nn.Linear(2, 16), nn.Unflatten(1, (1, 4, 4))))
+    with pytest.raises(ValueError, match="config must be of the kinds that JSON has"):
+        checkpoints.save(tmp_path / "model", VAE(2, own, (1, 4, 4)))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("change", ["attribute", "private", "network", "layer", "precision", "lock"])
+def test_a_model_that_was_changed_after_it_was_made_is_not_saved(tmp_path, change):
+    model = VAE(2, image_shape=(1, 4, 4))
+    if change == "attribute":
+        model.temperature = 2.0
+    elif change == "private":
+        model._skip = True
+    elif change == "network":
+        model.decoder = nn.Sequential(nn.Linear(2, 16), nn.Unflatten(1, (1, 4, 4)))
+    elif change == "layer":  # the same weights, put together in another way
+        model.encoder[2] = nn.ReLU()
+    elif change == "precision":
+        model.double()
+    else:
+        model.lock = threading.Lock()
+    with pytest.raises(ValueError, match="cannot keep this VAE: its configuration does not say all of it"):
+        checkpoints.save(tmp_path / "model", model)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_with_frozen_weights_is_saved(tmp_path):
+    model = VAE(2, image_shape=(1, 4, 4)).requires_grad_(False)
+    checkpoints.save(tmp_path / "model", model)
+    assert same(checkpoints.load(tmp_path / "model").state_dict(), model.state_dict())
+
+
+def craft(path, change, tensors=None):
+    """Write a file with the right checksum and a header that somebody else made up."""
+    weights = {f"weights/{name}": part for name, part in MODELS["vae"]().state_dict().items()}
+    weights = weights if tensors is None else tensors
+    header = {
+        "format": checkpoints.FORMAT, "class": "VAE", "config": json.dumps({"latent_dim": 2, "image_shape": [1, 4, 4]}),
+        "facts": "{}", "versions": "{}",
+    }  # fmt: skip
+    header = {name: text for name, text in (header | change).items() if text is not None}
+    save_file(weights, path, header | {"sha256": checkpoints._checksum(header, weights)})
+
+
+CRAFTED = {
+    **{f"no {name}": ({name: None}, f"lacks {name}") for name in checkpoints.NEEDED},
+    **{f"{name} no table": ({name: "[1]"}, f"{name} is no table") for name in checkpoints.NEEDED if name != "class"},
+    **{f"{name} no JSON": ({name: "{"}, "no checkpoint") for name in checkpoints.NEEDED if name != "class"},
+    "config too deep": ({"config": "[" * 200_000}, "no checkpoint"),
+    "an unknown class": ({"class": "Toaster"}, "holds a Toaster, which this version cannot build"),
+    "unknown arguments": ({"config": '{"latent_dim": 2, "colour": "red"}'}, "do not fit its VAE"),
+    "no image": ({"config": '{"latent_dim": 2, "image_shape": null}'}, "do not fit its VAE"),
+    "a text for a number": ({"config": '{"latent_dim": "two"}'}, "do not fit its VAE"),
+    "a table for a network": ({"config": '{"latent_dim": 2, "network": {"a": 1}}'}, "do not fit its VAE"),
+    "a list for a network": ({"config": '{"latent_dim": 2, "network": [1, 2]}'}, "do not fit its VAE"),
+    "a model too large": ({"config": '{"latent_dim": 1000000000000000000000}'}, "do not fit its VAE"),
+    "another image": ({"config": '{"latent_dim": 2, "image_shape": [1, 8, 8]}'}, "do not fit its VAE"),
+    "another format": ({"format": "vae_utils-1"}, "has format 'vae_utils-1'"),
+}
+
+
+def test_a_file_as_ours_is_loaded(tmp_path):
+    craft(tmp_path / "good", {})
+    assert isinstance(checkpoints.load(tmp_path / "good"), VAE)
+
+
+@pytest.mark.parametrize("name", CRAFTED)
+def test_a_crafted_header_is_refused_in_a_sentence(tmp_path, name):
+    change, message = CRAFTED[name]
+    craft(tmp_path / "crafted", change)
+    with pytest.raises(ValueError, match=f"crafted .*{message}"):
+        checkpoints.load(tmp_path / "crafted")
+
+
+@pytest.mark.parametrize(
+    "tensors", [{"loose": torch.zeros(1)}, {"other/a": torch.zeros(1)}, {}, {"weights/a": torch.zeros(1)}]
+)
+def test_crafted_tensors_are_refused_in_a_sentence(tmp_path, tensors):
+    craft(tmp_path / "crafted", {}, tensors)
+    with pytest.raises(ValueError, match="crafted (is no checkpoint of this package|do not fit its VAE)"):
+        checkpoints.load(tmp_path / "crafted")
+
+
+@pytest.mark.parametrize("size", [2**63, 2**32, 10_000_000])
+def test_a_huge_header_is_refused(tmp_path, size):
+    (tmp_path / "huge").write_bytes(size.to_bytes(8, "little") + b"{" * 1000)
+    with pytest.raises(ValueError, match="huge is not a readable checkpoint"):
+        checkpoints.load(tmp_path / "huge")
+
+
+def test_a_fact_that_json_does_not_have_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="facts must be of the kinds that JSON has"):
+        checkpoints.save(tmp_path / "model", MODELS["vae"](), seen=object())
+    assert list(tmp_path.iterdir()) == []

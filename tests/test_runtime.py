@@ -1,5 +1,6 @@
 """Seeds, devices, and where this runs."""
 
+import contextlib
 import random
 import sys
 import types
@@ -65,3 +66,89 @@ def test_start_seeds_and_says_in_one_line_what_this_runs_on(capsys):
     assert said == f"PyTorch {torch.__version__} on {torch.get_num_threads()} CPU threads; seed 5\n"
     runtime.set_seed(5)
     assert draws() == first
+
+
+@pytest.mark.parametrize("wish", ["toaster", "cuda:99", "", 99])
+def test_a_wish_that_cannot_be_met_names_the_argument(wish):
+    with pytest.raises(ValueError, match=f"device is {wish!r}, which this machine cannot use; try cpu"):
+        runtime.get_device(wish)
+
+
+def test_a_wish_goes_before_the_variable(monkeypatch):
+    monkeypatch.setenv("VAE_DEVICE", "toaster")
+    assert runtime.get_device("cpu") == runtime.get_device(torch.device("cpu")) == torch.device("cpu")
+
+
+# ---- random numbers of one's own
+
+
+def test_own_random_numbers_leave_the_others_as_they_were():
+    torch.manual_seed(1)
+    expected = torch.rand(4)
+    torch.manual_seed(1)
+    with runtime.own_random_numbers(7):
+        inside = torch.rand(4)
+    assert torch.equal(torch.rand(4), expected)
+    torch.manual_seed(7)
+    assert torch.equal(torch.rand(4), inside)
+
+
+def test_without_a_seed_the_block_goes_on_with_the_numbers_it_finds():
+    torch.manual_seed(1)
+    with runtime.own_random_numbers(None):
+        inside = torch.rand(4)
+    assert torch.equal(torch.rand(4), inside)
+
+
+def test_an_error_in_the_block_leaves_them_too():
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    with pytest.raises(KeyboardInterrupt), runtime.own_random_numbers(7):
+        torch.rand(4)
+        raise KeyboardInterrupt
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+class Gpus:
+    """The random numbers of GPUs that this machine need not have: one state for each, and which one is current."""
+
+    def __init__(self, count: int) -> None:
+        self.states, self.current = {index: f"as found on {index}" for index in range(count)}, 0
+
+    def index(self, device: torch.device | None) -> int:
+        return self.current if device is None or device.index is None else device.index
+
+    def get_rng_state(self, device: torch.device | None = None) -> str:
+        return self.states[self.index(device)]
+
+    def set_rng_state(self, state: str, device: torch.device | None = None) -> None:
+        self.states[self.index(device)] = state
+
+    def manual_seed(self, seed: int) -> None:
+        self.states[self.current] = f"seed {seed}"
+
+    @contextlib.contextmanager
+    def device(self, device: torch.device):
+        before, self.current = self.current, self.index(device)
+        yield
+        self.current = before
+
+
+@pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1), ("mps", 0)])
+@pytest.mark.parametrize("fails", [True, False])
+def test_the_numbers_of_one_gpu_of_several_are_put_back(monkeypatch, name, index, fails):
+    gpus = Gpus(1 if name == "mps" else 3)
+    kind = getattr(torch, name.split(":")[0])
+    names = ("get_rng_state", "set_rng_state", "manual_seed") + (("device",) if name != "mps" else ())
+    for function in names:
+        monkeypatch.setattr(kind, function, getattr(gpus, function))
+    before, cpu = dict(gpus.states), torch.get_rng_state()
+    with contextlib.suppress(FloatingPointError), runtime.own_random_numbers(7, name):
+        assert gpus.states == before | {index: "seed 7"}, "the others are not touched"
+        gpus.states[index] = "used"
+        torch.rand(3)
+        if fails:
+            raise FloatingPointError
+    assert gpus.states == before and torch.equal(torch.get_rng_state(), cpu)
+    with runtime.own_random_numbers(None, name):
+        assert gpus.states == before

@@ -1,14 +1,19 @@
 """The training loop: repeatable, equal to the loop written by hand, and well-behaved when stopped or gone wrong."""
 
+import contextlib
+import random
 import re
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from vae_utils.data import Dataset, minibatches
-from vae_utils.models import VAE, DigitJudge
-from vae_utils.training import History, fit
+from vae_utils.data import Dataset, Split, minibatches
+from vae_utils.history import History
+from vae_utils.labels import UNKNOWN
+from vae_utils.models import CVAE, M2, VAE, Autoencoder, Classifier, DigitJudge, LabelledVAE
+from vae_utils.training import fit
 
 SHAPE = (1, 8, 8)
 SETTINGS = {"steps": 30, "batch_size": 32}
@@ -112,13 +117,6 @@ def test_the_learning_rate_rises_and_falls_once(run, monkeypatch):
     assert rates[0] == pytest.approx(0.01 / 25) and rates[-1] < 1e-6
 
 
-def test_an_impossible_budget_is_refused(run):
-    with pytest.raises(ValueError, match="steps must be a whole number of at least 1, not 0"):
-        run(steps=0)
-    with pytest.raises(ValueError, match="batch_size must be between 1 and the 200"):
-        run(batch_size=201)
-
-
 # ---- callbacks
 
 
@@ -155,11 +153,6 @@ def test_the_model_trains_on_after_a_callback(toy):
     model.register_forward_hook(lambda module, *_: modes.append(module.training))
     fit(model, toy.train, **SETTINGS, callback=lambda step, model: None, callback_steps=range(30))
     assert modes == 30 * [True]
-
-
-def test_callback_steps_without_a_callback_are_refused(run):
-    with pytest.raises(ValueError, match="without a callback: pass callback=f"):
-        run(callback_steps=(5,))
 
 
 # ---- stopped by hand
@@ -279,3 +272,141 @@ def test_tensorboard_gets_every_value(toy, tmp_path, stop):
         scalars = log.Scalars(name)
         assert [scalar.step for scalar in scalars] == list(range(len(history)))
         torch.testing.assert_close(torch.tensor([s.value for s in scalars]), getattr(history, name))
+
+
+# ---- refused, before anything changes
+
+
+def refused(
+    error: type[Exception], match: str, split: Split, model: nn.Module | None = None, **settings: object
+) -> None:
+    """Check that a call of fit is refused, and leaves weights, mode and random numbers as they were."""
+    model = vae() if model is None else model
+    model.eval()
+    before, random_state = weights(model), torch.get_rng_state()
+    with pytest.raises(error, match=match):
+        fit(model, split, **(SETTINGS | settings))
+    assert torch.equal(weights(model), before) and not any(part.training for part in model.modules())
+    assert torch.equal(torch.get_rng_state(), random_state)
+
+
+def nothing(step: int, model: nn.Module) -> None:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "match"),
+    [
+        ({"device": "toaster"}, ValueError, "device is 'toaster', which this machine cannot use; try cpu"),
+        ({"device": "cuda:99"}, ValueError, "device is 'cuda:99', which this machine cannot use; try cpu"),
+        ({"device": ""}, ValueError, "device is '', which"),
+        ({"callback": nothing}, ValueError, "callback was given without callback_steps"),
+        ({"callback_steps": (5,)}, ValueError, "callback_steps were given without a callback"),
+        ({"callback": nothing, "callback_steps": (31,)}, ValueError, "callback_steps must be .*at most 30, not 31"),
+        ({"callback": nothing, "callback_steps": (-1,)}, ValueError, "callback_steps must be .*at least 0.*not -1"),
+        ({"callback": nothing, "callback_steps": (1.5,)}, TypeError, "callback_steps must be a whole number"),
+        ({"beta": -0.1}, ValueError, "beta must be .*at least 0, not -0.1"),
+        ({"beta": float("nan")}, ValueError, "beta must be a finite number"),
+        ({"lr": 0}, ValueError, "lr must be .*above 0, not 0"),
+        ({"lr": float("nan")}, ValueError, "lr must be a finite number"),
+        ({"lr": float("inf")}, ValueError, "lr must be a finite number"),
+        ({"lr": "fast"}, TypeError, "lr must be a number above 0, not str 'fast'"),
+        ({"steps": 0}, ValueError, "steps must be a whole number of at least 1"),
+        ({"steps": 2.0}, TypeError, "steps must be a whole number"),
+        ({"seed": -1}, ValueError, "seed must be"),
+        ({"seed": 2**64}, ValueError, "seed must be"),
+        ({"batch_size": 0}, ValueError, "batch_size must be"),
+        ({"batch_size": 201}, ValueError, "batch_size must be between 1 and the 200"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_setting_out_of_range_is_refused(toy, settings, error, match):
+    refused(error, match, toy.train, **settings)
+
+
+@pytest.mark.parametrize("make", [Classifier, DigitJudge, CVAE, LabelledVAE, M2])
+def test_labels_that_a_model_cannot_learn_from_are_refused(toy, make):
+    model = make(image_shape=SHAPE, classes=10)
+    images, labels = toy.train.images, toy.train.labels.clone()
+    labels[7] = 10
+    refused(ValueError, "labels must be from 0 to 9", Split(images, labels), model)
+    labels[7] = UNKNOWN
+    if make in (LabelledVAE, M2):
+        assert len(fit(model, Split(images, labels), **(SETTINGS | {"steps": 1}))) == 1
+    else:
+        refused(ValueError, "labels must be from 0 to 9, not from -1 to 9", Split(images, labels), model)
+
+
+@pytest.mark.parametrize(
+    "make", [vae, lambda: Classifier(image_shape=SHAPE), lambda: Autoencoder(2, image_shape=SHAPE)]
+)
+def test_images_of_another_size_are_refused(toy, make):
+    model = make()
+    split = Split(toy.train.images[..., :7], toy.train.labels)
+    refused(
+        ValueError, r"was made for images \[1, 8, 8\], and the split has \[1, 8, 7\]: pass image_shape=", split, model
+    )
+
+
+def test_what_is_no_model_or_no_split_is_refused(toy):
+    refused(TypeError, "model must be a module with terms", toy.train, nn.Linear(2, 2))
+    refused(TypeError, "split must be a data.Split.*not a Dataset", toy)
+
+
+@pytest.mark.parametrize("seen", [3, [torch.zeros(1)], {"a": 1.0}])
+def test_a_callback_that_returns_no_tensors_is_refused_in_a_sentence(toy, seen):
+    with pytest.raises(TypeError, match="callback must return a dictionary of tensors, or None, not"):
+        fit(vae(), toy.train, **SETTINGS, callback=lambda step, model: seen, callback_steps=(0,))
+
+
+def test_snapshots_do_not_change_as_the_model_learns_on(toy):
+    def look(step: int, model: nn.Module) -> dict[str, torch.Tensor]:
+        return {"first": next(model.parameters())}
+
+    history = fit(vae(), toy.train, **SETTINGS, callback=look, callback_steps=(0, 30))
+    assert torch.equal(history.snapshots[0]["first"], next(vae().parameters()))
+    assert not torch.equal(history.snapshots[0]["first"], history.snapshots[30]["first"])
+
+
+# ---- what stays as it was
+
+
+@pytest.mark.parametrize("end", ["well", "stopped", "badly"])
+def test_the_random_numbers_of_whoever_calls_stay_as_they_were(toy, end):
+    def look(step: int, model: nn.Module) -> None:
+        torch.manual_seed(step)
+        if end == "stopped":
+            raise KeyboardInterrupt
+        if end == "badly":
+            raise RuntimeError("meant")
+
+    model = vae()
+    before = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
+    with pytest.raises(RuntimeError, match="meant") if end == "badly" else contextlib.nullcontext():
+        fit(model, toy.train, **SETTINGS, callback=look, callback_steps=(10,))
+    after = torch.get_rng_state(), str(np.random.get_state()), random.getstate()
+    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
+
+
+def test_the_momentum_stays_where_it_is(run, monkeypatch):
+    seen = []
+
+    class Recorded(torch.optim.Adam):
+        def step(self, *args: object, **settings: object) -> None:
+            seen.extend(group["betas"] for group in self.param_groups)
+            super().step(*args, **settings)
+
+    monkeypatch.setattr(torch.optim, "Adam", Recorded)
+    run()
+    assert len(seen) == 30 and set(seen) == {(0.9, 0.999)}
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_a_device_may_be_given_by_name(run, device):
+    assert torch.equal(run(device=device)[0], run()[0])
+
+
+def test_numbers_of_numpy_and_torch_are_settings_too(run):
+    plain = run(lr=0.001953125, beta=0.5)
+    other = run(lr=np.float32(0.001953125), beta=torch.tensor(0.5), steps=np.int64(30), batch_size=np.int32(32))
+    assert torch.equal(plain[0], other[0]) and equal(plain[1], other[1])

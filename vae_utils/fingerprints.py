@@ -11,6 +11,7 @@ looked at raises `Unpinned`: what depends on it cannot be kept. What changes no 
 import copyreg
 import hashlib
 import importlib
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from contextvars import ContextVar
@@ -162,11 +163,14 @@ class _Walk:
             self.write("global", name)  # one that does not exist is a builtin, or the function will fail
             if name in value.__globals__:
                 self.add(value.__globals__[name])
-        for name in sorted(imported(value.__code__, value.__globals__.get("__package__"))):
+        names = sorted(imported(value.__code__, value.__globals__.get("__package__")))
+        own = [name for name in names if version_of(name) is None]
+        for name in own:  # all of them first: a package holds those of its modules that are loaded
+            with suppress(ImportError):  # most are names in a module; what is not there will fail, or is optional
+                importlib.import_module(name)
+        for name in names:
             self.write("import", name, version_of(name))
-            if version_of(name) is None:
-                with suppress(ImportError):  # most are names in a module; what is not there will fail, or is optional
-                    self.add(importlib.import_module(name))
+            self.add(sys.modules.get(name) if name in own else None)
         return None
 
     def _closure(self, value: FunctionType) -> None:

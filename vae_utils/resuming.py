@@ -23,8 +23,9 @@ class Resumable:
 
     __fingerprint__ = "goes on to the same bits"  # as tests/test_resuming.py shows: no result depends on it
 
-    def __init__(self, path: Path, model: nn.Module, split: object, settings: dict[str, object]) -> None:
+    def __init__(self, path: Path, model: nn.Module, split: object, settings: dict[str, object], code: object) -> None:
         facts = {"model": fingerprint(model), "data": fingerprint(split), "settings": fingerprint(settings)}
+        facts["code"] = fingerprint((code, torch.__version__))
         self.path, self.kind, self.facts = path, type(model).__name__, facts
         self.found = self._read()  # before anything changes
 

@@ -58,8 +58,8 @@ def fit(
     Raises: TypeError or ValueError for a setting out of range, or data that the model cannot learn from;
     FloatingPointError, naming the step, if the loss stops being finite.
     """
-    settings = {"steps": steps, "batch_size": batch_size, "lr": lr, "beta": beta, "seed": seed}
-    _check_settings(**settings)
+    settings = _check_settings(steps, batch_size, lr, beta, seed)
+    steps, batch_size, lr, beta, seed = settings.values()
     looks = _check_looks(callback, callback_steps, steps)
     _check_data(model, split)
     minibatches(split, batch_size)  # refuses a batch that is too large, before anything changes
@@ -67,7 +67,8 @@ def fit(
     saved = None
     if checkpoint is not None:
         inputs.check_whole("checkpoint_every", checkpoint_every, 1)
-        saved = Resumable(Path(checkpoint), model, split, settings | {"looks": sorted(looks), "callback": callback})
+        watch = {"looks": sorted(looks), "callback": callback}
+        saved = Resumable(Path(checkpoint), model, split, settings | watch, code=fit)
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
@@ -182,12 +183,15 @@ class _Record:
         return History(loss, recon, kl, getattr(self, "took", None) or self.seconds, self.snapshots)
 
 
-def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: int) -> None:
-    inputs.check_whole("steps", steps, 1)
-    inputs.check_whole("batch_size", batch_size, 1)
-    inputs.check_number("lr", lr, 0, above=True)
-    inputs.check_number("beta", beta, 0)
-    inputs.check_whole("seed", seed, 0, 2**63 - 1)
+def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: int) -> dict[str, int | float]:
+    """Return the settings as Python's own numbers."""
+    return {
+        "steps": inputs.check_whole("steps", steps, 1),
+        "batch_size": inputs.check_whole("batch_size", batch_size, 1),
+        "lr": inputs.check_number("lr", lr, 0, above=True),
+        "beta": inputs.check_number("beta", beta, 0),
+        "seed": inputs.check_whole("seed", seed, 0, 2**63 - 1),
+    }
 
 
 def _check_looks(callback: Watcher | None, callback_steps: Collection[int], steps: int) -> frozenset[int]:
