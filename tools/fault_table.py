@@ -1017,6 +1017,24 @@ DATA = rows(
         "        if False:\n",
     ),
     (
+        "data-cache-bomb",
+        "the kept copy of the embedded digits unpacks to far more than they are",
+        "100 kB that unpack to 100 MB",
+        "the right digits, before memory is spent; the copy is made anew",
+        "test_a_cache_that_unpacks_to_far_more_costs_no_memory_and_is_made_anew",
+        "    if max(len(content), unpacked) > CACHE_LIMIT:\n",
+        "    if False:\n",
+    ),
+    (
+        "data-values",
+        "images of one's own that are not in 0 to 1, whole numbers of another type, or without a channel",
+        "floats of 255, -0.1 and NaN, int64, [N, H, W]",
+        "`images must lie in [0, 1], not 255 to 255: divide by 255, ...`, when the split is made",
+        "test_what_is_no_split_is_refused_when_it_is_made",
+        '            object.__setattr__(self, "images", inputs.to_unit(self.images, "images"))\n',
+        '            object.__setattr__(self, "images", self.images.float())\n',
+    ),
+    (
         "data-batch",
         "a batch size that cannot be",
         "0, -1, 2.0, and one more than there are images",
@@ -1118,6 +1136,43 @@ TRAINING = rows(
         "    if False:\n",
     ),
 )
+CHANGED = rows(
+    "Training",
+    "vae_utils/training.py",
+    "test_keeping.py",
+    (
+        "train-callback-changes",
+        "a callback changes the weights of what is being trained",
+        "in place, through `.data`, and by another layer",
+        "`callback changed the weights at step 3: it may only look; train them in the model`; nothing is kept",
+        "test_a_callback_that_changes_the_weights_is_refused_and_nothing_kept",
+        "        if before != fingerprint(dict(model.state_dict())):\n",
+        "        if False:\n",
+    ),
+)
+FITTING = rows(
+    "Training",
+    "vae_utils/models/base.py",
+    "test_training.py",
+    (
+        "train-image-size",
+        "images of another size than the model was made for",
+        "8 x 7 pixels for a model of 8 x 8",
+        "`VAE was made for images [1, 8, 8], and the split has [1, 8, 7]: pass image_shape=...`, at the start",
+        "test_images_of_another_size_are_refused",
+        "        if tuple(shape) != wanted:\n",
+        "        if False:\n",
+    ),
+    (
+        "train-labels",
+        "labels that the model cannot learn from",
+        "a label of 10 among ten classes, and an unknown one where all must be known",
+        "`labels must be from 0 to 9, not from -1 to 9`, before the first step",
+        "test_labels_that_a_model_cannot_learn_from_are_refused",
+        '        if self.labels != "no":\n',
+        "        if False:\n",
+    ),
+)
 KEEPING = rows(
     "Keeping what was trained",
     "vae_utils/keeping.py",
@@ -1203,7 +1258,7 @@ CHECKPOINTS = rows(
 
 FAULTS: list[Fault] = [
     *(FILES + DATA + LABELS + LOSSES + LOSS_SHAPES + PIXELS + BETA + NETWORKS + RUNTIME + MODELS),
-    *(SIZES + TRAINING + KEEPING + CHECKPOINTS),
+    *(SIZES + TRAINING + CHANGED + FITTING + KEEPING + CHECKPOINTS),
     *(PICTURES + SKETCH + TOUCH + PANEL + SLIDER_VALUES + SLIDERS + EXPORT + FIGURES),
     *(NOTEBOOKS + SAME_CODE + LAYERS + COMMANDS + TOOLS + ADDRESS + LAB + COLAB + TABLES),
 ]
