@@ -147,13 +147,14 @@ def _pair(network: object) -> tuple[nn.Module, nn.Module]:
 @torch.no_grad()
 def _fitting(name: str, network: nn.Module, takes: tuple[int, ...], gives: tuple[int, ...]) -> nn.Module:
     """Return a network of the reader's own, after a try with zeros."""
-    training = network.training
+    modes = [(part, part.training) for part in network.modules()]
     try:
         came = network.eval()(torch.zeros(1, *takes))
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise ValueError(f"the {name} must take [B, {_sizes(takes)}], and raised: {error}") from None
     finally:
-        network.train(training)
+        for part, mode in modes:
+            part.training = mode
     if not isinstance(came, Tensor) or tuple(came.shape) != (1, *gives):
         what = f"[1, {_sizes(came.shape[1:])}]" if isinstance(came, Tensor) else type(came).__name__
         raise ValueError(f"the {name} must make [B, {_sizes(gives)}] of [B, {_sizes(takes)}], not {what}")
