@@ -76,7 +76,7 @@ def test_the_judge_is_trained_once_and_then_loaded(toy, monkeypatch, capsys, tmp
     assert isinstance(second, DigitJudge) and not first.training and not second.training
     x, _ = toy.test[:]
     assert torch.equal(first(x), second(x)) and second(x).shape == (60, 11)
-    assert len(list((tmp_path / "trained").iterdir())) == 1
+    assert len(list((tmp_path / "trained").glob("*.safetensors"))) == 1
 
 
 def test_the_judge_does_not_depend_on_the_state_of_the_generator(toy, monkeypatch, tmp_path):
