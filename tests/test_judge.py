@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from vae_utils import judge
-from vae_utils.models import DigitJudge, forgeries
 from vae_utils.keeping import fit_once
+from vae_utils.models import DigitJudge, forgeries
 
 
 class Fake(nn.Module):
