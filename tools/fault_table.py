@@ -1120,11 +1120,20 @@ TRAINING = rows(
     (
         "train-no-steps",
         "a training of no step",
-        "0 steps",
+        "0 and 2.0 steps",
         "`steps must be a whole number of at least 1, not 0`",
         "test_a_setting_out_of_range_is_refused",
-        '"steps": inputs.check_whole("steps", steps, 1),',
-        '"steps": steps,',
+        'inputs.check_whole("steps", steps, 1)',
+        "steps",
+    ),
+    (
+        "train-learning-rate",
+        "a learning rate that teaches nothing, or is no number",
+        "0, NaN, infinity and text",
+        "`lr must be a finite number above 0, not 0`",
+        "test_a_setting_out_of_range_is_refused",
+        'inputs.check_number("lr", lr, 0, above=True)',
+        "lr",
     ),
     (
         "train-no-callback",
