@@ -318,7 +318,7 @@ def nothing(step: int, model: nn.Module) -> None:
         ({"batch_size": 0}, ValueError, "batch_size must be"),
         ({"batch_size": 201}, ValueError, "batch_size must be between 1 and the 200"),
     ],
-    ids=str,
+    ids=lambda value: re.sub(" at 0x[0-9a-f]+", "", str(value)),  # the same in every process
 )  # fmt: skip
 def test_a_setting_out_of_range_is_refused(toy, settings, error, match):
     refused(error, match, toy.train, **settings)

@@ -197,9 +197,7 @@ PLANTED = {
 }
 
 
-@pytest.mark.parametrize(
-    ("name", "plant"), [(name, plant) for name, plants in PLANTED.items() for plant in plants], ids=str
-)
+@pytest.mark.parametrize(("name", "plant"), [(name, plant) for name, plants in PLANTED.items() for plant in plants])
 def test_the_counter_sees_a_wait_that_is_planted(name, plant, waits, toy):
     class Waiting(VAE):
         def terms(self, x, y=None):
