@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vae_utils import inputs, runtime, sources
-from vae_utils.labels import UNKNOWN, draw_labels
+from vae_utils.labels import UNKNOWN
 
 CLASSES = {
     "mnist": tuple("0123456789"),
@@ -164,7 +164,9 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
         sources.write_atomic(cache, buffer.getvalue())
     whole = Split(torch.from_numpy(images), torch.from_numpy(labels).long())
     test = torch.zeros(len(whole), dtype=torch.bool)
-    test[draw_labels(whole.labels, 1000, seed=0)] = True
+    order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
+    for label in range(10):
+        test[order[whole.labels[order] == label][:100]] = True
     shuffled = torch.randperm(len(whole), generator=torch.Generator().manual_seed(2))  # not the order of the choice
     train, test = shuffled[~test[shuffled]], shuffled[test[shuffled]]
     source = (
