@@ -6,7 +6,6 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -219,17 +218,16 @@ def test_names_mean_one_thing(runs):
 
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Press the stop button once, when the training asks for its n-th batch: the model's code stays as it is."""
-    batches, asked = training.minibatches, []
+    """Press the stop button once, in the n-th step: in PyTorch's code, so that the project's stays as it is."""
+    plain, asked = torch.optim.lr_scheduler.OneCycleLR.step, []
 
-    def batches_or_stop(*args: object, **settings: object) -> Iterator[tuple]:
-        for batch in batches(*args, **settings):
-            asked.append(1)
-            if len(asked) == step:
-                raise KeyboardInterrupt
-            yield batch
+    def step_or_stop(self: object, *args: object) -> None:
+        asked.append(1)
+        if len(asked) == step + 1:  # the schedule steps once when it is made
+            raise KeyboardInterrupt
+        plain(self, *args)
 
-    monkeypatch.setattr(training, "minibatches", batches_or_stop)
+    monkeypatch.setattr(torch.optim.lr_scheduler.OneCycleLR, "step", step_or_stop)
 
 
 def test_a_stopped_training_exits_with_130_and_is_no_finished_one(run, monkeypatch):

@@ -42,7 +42,7 @@ class Kept:
         """Fit a Gaussian to the codes of each class of the training images."""
         if isinstance(self.model, Autoencoder):  # its codes have no width
             mu = encode_means(self.model, self.dataset.train)
-            return ClassGaussians.fit(mu, torch.full_like(mu, -torch.inf), self.dataset.train.labels)
+            return ClassGaussians.fit(mu, torch.full_like(mu, -80.0), self.dataset.train.labels)
         return ClassGaussians.fit(*encode_clouds(self.model, self.dataset.train), self.dataset.train.labels)
 
     @property
