@@ -219,15 +219,15 @@ def test_names_mean_one_thing(runs):
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Press the stop button once, in the n-th step: in PyTorch's code, so that the project's stays as it is."""
-    plain, asked = torch.optim.lr_scheduler.OneCycleLR.step, []
+    plain, asked = torch.Tensor.backward, []
 
-    def step_or_stop(self: object, *args: object) -> None:
+    def backward_or_stop(self: torch.Tensor, *args: object, **settings: object) -> None:
         asked.append(1)
-        if len(asked) == step + 1:  # the schedule steps once when it is made
+        if len(asked) == step:
             raise KeyboardInterrupt
-        plain(self, *args)
+        plain(self, *args, **settings)
 
-    monkeypatch.setattr(torch.optim.lr_scheduler.OneCycleLR, "step", step_or_stop)
+    monkeypatch.setattr(torch.Tensor, "backward", backward_or_stop)
 
 
 def test_a_stopped_training_exits_with_130_and_is_no_finished_one(run, monkeypatch):

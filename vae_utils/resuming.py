@@ -57,7 +57,7 @@ class Resumable:
             arrays |= {f"adam/{place}/{name}": part for name, part in parts.items()}
         facts = self.facts | {
             "schedule": _plain(schedule.state_dict()),
-            "rates": [g["lr"] for g in optimizer.param_groups],
+            "rates": [(g["lr"], g["betas"]) for g in optimizer.param_groups],
         }
         header = {"class": self.kind, "config": "{}", "facts": json.dumps(facts)}
         checkpoints.write(self.path, header, model.state_dict(), arrays)
@@ -75,8 +75,8 @@ class Resumable:
             place, _, field = name.partition("/")
             state.setdefault(int(place), {})[field] = part
         groups = optimizer.state_dict()["param_groups"]
-        for group, rate in zip(groups, facts["rates"], strict=True):
-            group["lr"] = rate
+        for group, (rate, betas) in zip(groups, facts["rates"], strict=True):
+            group["lr"], group["betas"] = rate, tuple(betas)  # the schedule moves both
         optimizer.load_state_dict({"state": state, "param_groups": groups})
         schedule.load_state_dict(facts["schedule"])
         torch.set_rng_state(arrays["random/cpu"])
