@@ -388,7 +388,7 @@ def test_the_random_numbers_of_whoever_calls_stay_as_they_were(toy, end):
     assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 
 
-def test_the_momentum_stays_where_it_is(run, monkeypatch):
+def test_the_momentum_falls_while_the_rate_rises_and_comes_back(run, monkeypatch):
     seen = []
 
     class Recorded(torch.optim.Adam):
@@ -398,7 +398,10 @@ def test_the_momentum_stays_where_it_is(run, monkeypatch):
 
     monkeypatch.setattr(torch.optim, "Adam", Recorded)
     run()
-    assert len(seen) == 30 and set(seen) == {(0.9, 0.999)}
+    firsts = [first for first, _ in seen]
+    assert len(seen) == 30 and {second for _, second in seen} == {0.999}
+    assert firsts[0] == pytest.approx(0.95) and min(firsts) == pytest.approx(0.85, abs=0.005)
+    assert firsts[-1] > 0.94 and 5 < firsts.index(min(firsts)) < 12
 
 
 @pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
