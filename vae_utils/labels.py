@@ -15,6 +15,7 @@ from vae_utils import inputs
 if TYPE_CHECKING:
     from scipy import sparse  # it and scikit-learn take a second to import: below, where they are needed
 
+MOST_STEPS = 100_000  # of labels along a graph: far more than change anything
 UNKNOWN = -1  # the label of an image of which nobody has said the class
 Examples = TypeVar("Examples")  # a data.Split, or another such: labels, len, subset
 
@@ -55,6 +56,8 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
     highest count.
     """
     classes = _classes_in(labels)
+    if not isinstance(counts, Sequence) or isinstance(counts, str | bytes):
+        raise TypeError(f"counts must be a list of whole numbers, one for each class, not {inputs.described(counts)}")
     for count in counts:
         inputs.check_whole("counts", count)
     if not classes or len(counts) != len(classes) or min(counts) < 1:
@@ -104,10 +107,10 @@ def neighbour_graph(features: Tensor, k: int = 10) -> sparse.csr_array:
     from scipy import sparse
     from sklearn.neighbors import kneighbors_graph
 
-    _check_features("features", features)
+    points = _points("features", features)
     if not 1 <= inputs.check_whole("k", k) < len(features):
         raise ValueError(f"k must be between 1 and {len(features) - 1}, one less than the examples, not {k}")
-    near = sparse.csr_array(kneighbors_graph(features.numpy(), k, n_jobs=-1)).astype(np.float32)
+    near = sparse.csr_array(kneighbors_graph(points, k, n_jobs=-1)).astype(np.float32)
     joined = near.maximum(near.T)
     scale = sparse.diags_array(joined.sum(axis=1) ** -0.5)
     return (scale @ joined @ scale).tocsr().astype(np.float32)
@@ -126,8 +129,8 @@ def spread_labels(
     """
     if getattr(graph, "ndim", None) != 2 or graph.shape[0] != graph.shape[1]:
         raise TypeError(f"graph must be a sparse array [N, N] of neighbour_graph, not {inputs.described(graph)}")
-    inputs.check_number("alpha", alpha, 0, 1)
-    inputs.check_whole("steps", steps, 1)
+    alpha = inputs.check_number("alpha", alpha, 0, 1)
+    inputs.check_whole("steps", steps, 1, MOST_STEPS)
     inputs.check_labels("labels", labels, None, inputs.check_whole("classes", classes, 1), unknown=UNKNOWN)
     if len(labels) != graph.shape[0]:
         raise ValueError(f"the graph joins {graph.shape[0]} examples, the labels are {len(labels)}: pass one for each")
@@ -151,15 +154,14 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
     """
     from sklearn.neighbors import NearestNeighbors
 
-    _check_features("features", features)
-    _check_features("queries", queries)
+    points, asked = _points("features", features), _points("queries", queries)
     inputs.check_whole("k", k)
     if queries.shape[1] != features.shape[1] or not 1 <= k <= len(features):
         raise ValueError(
             f"features {list(features.shape)}, queries {list(queries.shape)} and k = {k} do not fit: queries must have "
             "as many columns as features, and k must be at least 1 and at most the number of features' rows"
         )
-    near = NearestNeighbors(n_neighbors=k, n_jobs=-1).fit(features.numpy()).kneighbors(queries.numpy())[1]
+    near = NearestNeighbors(n_neighbors=k, n_jobs=-1).fit(points).kneighbors(asked)[1]
     return torch.from_numpy(near)
 
 
@@ -176,8 +178,11 @@ def _check_classes(labels: Tensor, classes: int) -> None:
         raise ValueError(f"labels must show at least one of each class, and none is of {', '.join(map(str, missing))}")
 
 
-def _check_features(name: str, features: Tensor) -> None:
+def _points(name: str, features: Tensor) -> np.ndarray:
+    """Return features [N, F] as scikit-learn takes them, which knows no bfloat16."""
     inputs.check_floats(name, features, "N", "F")
     inputs.check_finite(name, features)
     if 0 in features.shape:
         raise ValueError(f"{name} must hold at least one example and one number, not {list(features.shape)}")
+    points = features.detach().cpu()
+    return (points if points.dtype == torch.float64 else points.float()).numpy()
