@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -173,8 +174,9 @@ def _classes_in(labels: Tensor) -> list[int]:
 def _check_classes(labels: Tensor, classes: int) -> None:
     """Refuse shown labels that are not among the classes, or leave out one of them."""
     inputs.check_labels("labels", labels, None, inputs.check_whole("classes", classes, 1))
-    missing = (torch.bincount(labels, minlength=classes) == 0).nonzero().flatten().tolist()
-    if missing:
+    present = set(labels.unique().tolist())
+    if len(present) < classes:
+        missing = islice((k for k in range(classes) if k not in present), 10)
         raise ValueError(f"labels must show at least one of each class, and none is of {', '.join(map(str, missing))}")
 
 
