@@ -4,37 +4,24 @@ The functions are found in the modules, so that a new one without an entry here 
 of nothing that returns the thing to call and good arguments; each case spoils one of them.
 """
 
-import importlib
-import inspect
 import io
 import random
-import warnings
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from matplotlib import pyplot as plt
 from PIL import Image
+from spoiled import COVERED, ELSEWHERE, check, modules, normal, public, unit
 
 from vae_utils import handwriting, inputs, labels, latent, losses, pixels, plotting, shapes, widgets
 from vae_utils.widgets import Slider, touch
 
 matplotlib.use("Agg")
-MODULES = ("arrays", "inputs", "handwriting", "labels", "latent", "losses", "pixels", "plotting", "shapes", "widgets")
-INF, NAN = float("inf"), float("nan")
+MODULES = COVERED["test_properties"]
 
 # ---- good arguments
-
-
-def normal(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0))
-
-
-def unit(*shape: int) -> torch.Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(1)) * 0.9 + 0.05
 
 
 LABELS, UNKNOWN = torch.arange(40) % 2, -1
@@ -179,54 +166,6 @@ COMMON = ("values", "redraw", "errors_shown", "close")
 EXEMPT |= {f"widgets.Explorer.{name}": LIVE for name in (*COMMON, "move", "click", "reset", "randomize")}
 EXEMPT |= {f"widgets.Sketch.{name}": LIVE for name in (*COMMON, "show", "clear", "show_example")}
 
-SPOKEN = {"data": "picture"}  # readers upload it, and never see the name of the argument
-
-# ---- spoiled arguments
-
-NUMBERS = st.sampled_from([0, 1, -1, 3, 10**9, 0.0, -0.5, 0.5, 2.0, NAN, INF, -INF, True])
-OTHERS = st.sampled_from([None, "text", "", [], {}, (), object(), b"bytes", ["a", None], 1j])
-SHAPES = st.sampled_from([(), (0,), (1,), (3,), (4, 3), (1, 3), (4, 1), (0, 3), (2, 2, 2), (1, 1, 4, 4), (3, 0, 4, 4)])
-KINDS = st.sampled_from([torch.float32, torch.float64, torch.int64, torch.uint8, torch.bool, torch.bfloat16])
-FILLS = st.sampled_from([0, 1, -1, 2, 0.5, 255, 12, NAN, INF, -INF])
-
-
-@st.composite
-def tensors(draw: st.DrawFn, good: object) -> object:
-    """Draw a tensor of any shape and kind, or the good one with its kind changed or one value spoiled."""
-    kind, fill = draw(KINDS), draw(FILLS)
-    plain = fill if np.isfinite(fill) or kind.is_floating_point else 0
-    if not isinstance(good, torch.Tensor | np.ndarray) or draw(st.booleans()):
-        made = torch.full(draw(SHAPES), abs(plain) if kind == torch.uint8 else plain, dtype=kind)
-        return made.numpy() if kind != torch.bfloat16 and draw(st.booleans()) else made
-    made = torch.as_tensor(good).clone()
-    if draw(st.booleans()):
-        return made.to(kind)
-    if made.is_floating_point() or np.isfinite(fill):
-        made.view(-1)[draw(st.integers(0, made.numel() - 1))] = fill
-    return made
-
-
-@st.composite
-def cases(draw: st.DrawFn, good: dict[str, object]) -> tuple[dict[str, object], str | None]:
-    name = draw(st.sampled_from(["", *good]))
-    if not name:
-        return good, None
-    return good | {name: draw(st.one_of(tensors(good[name]), NUMBERS, OTHERS))}, name
-
-
-def finite(result: object) -> bool:
-    if isinstance(result, tuple | list):
-        return all(map(finite, result))
-    if isinstance(result, torch.Tensor):
-        return not result.isnan().any()
-    return not (isinstance(result, np.ndarray | float) and np.isnan(result).any())
-
-
-def is_finite_input(value: object) -> bool:
-    if isinstance(value, torch.Tensor | np.ndarray):
-        return bool(torch.as_tensor(value).isfinite().all())
-    return not isinstance(value, float) or np.isfinite(value)
-
 
 @pytest.fixture(autouse=True)
 def tidy():
@@ -238,64 +177,18 @@ def tidy():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_it_works_or_says_which_argument_is_wrong(name):
-    function, good = CALLS[name]
-    assert finite(function(**good))
-
-    @settings(max_examples=200, suppress_health_check=list(HealthCheck))
-    @given(cases(good))
-    def holds(case):
-        arguments, spoiled = case
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("error")
-                result = function(**arguments)
-        except (ValueError, TypeError) as error:
-            assert spoiled, f"good arguments raised {error!r}"
-            assert any(SPOKEN.get(argument, argument) in str(error) for argument in good), (
-                f"{spoiled} is not named: {error!r}"
-            )
-            assert "vae_utils" in traceback_of(error), f"raised elsewhere: {error!r}"
-        else:
-            assert not all(map(is_finite_input, arguments.values())) or finite(result), "NaN from finite numbers"
-        finally:
-            plt.close("all")
-
-    holds()
-
-
-def traceback_of(error: BaseException) -> str:
-    """Return the file that raised."""
-    trace = error.__traceback__
-    while trace.tb_next:
-        trace = trace.tb_next
-    return trace.tb_frame.f_code.co_filename
-
-
-def public(module: str) -> set[str]:
-    """Return the functions and classes of a module, and the methods and properties of the classes, by name."""
-    space, found = importlib.import_module(f"vae_utils.{module}"), set()
-    for name, thing in vars(space).items():
-        if name.startswith("_") or not getattr(thing, "__module__", "").startswith(f"vae_utils.{module}"):
-            continue
-        if inspect.isfunction(thing):
-            found.add(f"{module}.{name}")
-        elif inspect.isclass(thing):
-            found.add(f"{module}.{name}")
-            own = {key for base in thing.__mro__ if base.__module__.startswith("vae_utils") for key in vars(base)}
-            own = {key for key in own if not key.startswith("_")}
-            kinds = {key: inspect.getattr_static(thing, key) for key in own}
-            found |= {
-                f"{module}.{name}.{k}"
-                for k, v in kinds.items()
-                if isinstance(v, classmethod | property) or inspect.isfunction(v)
-            }
-    return found
+    check(*CALLS[name])
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_function_has_an_entry(module):
     listed = {name for name in [*CALLS, *EXEMPT] if name.startswith(f"{module}.")}
     assert public(module) == listed
+
+
+def test_no_module_is_left_out():
+    covered = [module for names in COVERED.values() for module in names]
+    assert sorted([*covered, *ELSEWHERE]) == sorted(modules())
 
 
 def test_the_optional_widgets_refuse_what_does_not_fit():

@@ -3,17 +3,19 @@
 import base64
 import json
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from nbformat import NotebookNode
-from scripts import DRAWN, MOVED, PICTURE, PLACED, SETTLED, VALUES
+from scripts import DRAWN, INK, MOVED, PICTURE, PLACED, SETTLED, VALUES
 
 from tools.files import read
-from tools.lab_notebook import Notebook
+from tools.lab_notebook import PATIENCE, Notebook
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator
@@ -141,9 +143,24 @@ class Panel:
         self.trace(self.pointed, shares)
 
     def stroke(self, shares: list[tuple[float, float]]) -> None:
-        """Draw a line on the canvas through some places."""
+        """Draw a line on the canvas through some places, and wait until the kernel has all of its ink.
+
+        While the line is drawn the kernel gets parts of it, and draws for them: pictures that are right for a moment.
+        """
         self.check_nothing_came_late()
         self.trace(self.canvas, shares)
+        until = time.monotonic() + PATIENCE
+        while not self.ink_has_arrived():
+            assert time.monotonic() < until, "the kernel never has the ink that the page shows"
+
+    def ink_has_arrived(self) -> bool:
+        """Return whether the kernel's ink is what the canvas shows, each of its grey levels a mean of the page's."""
+        known = f"__import__('base64').b64encode({self.name}.canvas.ink).decode()"
+        ink = np.frombuffer(base64.b64decode(self.notebook.ask(known)), np.uint8)
+        page = np.frombuffer(base64.b64decode(self.canvas.evaluate(INK)), np.uint8)
+        grid, side = (round(len(levels) ** 0.5) for levels in (ink, page))
+        fine = page.reshape(grid, side // grid, grid, side // grid).mean(axis=(1, 3))
+        return bool(np.abs(fine.ravel() - ink).max() < 1)
 
     def trace(self, place: "Locator", shares: list[tuple[float, float]]) -> None:
         """Press the mouse at the first of some places of an element, move through the others, and let go."""

@@ -25,6 +25,14 @@ SETTLED = f"""async ([box, values, picture]) => {{
     return whole && 'settled';
 }}"""
 
+# What is drawn on a canvas: its pixels as 0 and 255 and what is between, row by row.
+INK = """canvas => {
+    const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+    let text = '';
+    for (let i = 0; i < pixels.length; i += 4) text += String.fromCharCode(pixels[i]);
+    return btoa(text);
+}"""
+
 # What it should show, computed by the plain function in the notebook's own kernel.
 DRAWN = '''
 def _drawn(panel, texts):
