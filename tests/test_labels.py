@@ -248,3 +248,23 @@ def test_what_the_graph_refuses(call, complaint):
 def test_other_types_are_refused_by_the_graph(call, complaint):
     with pytest.raises(TypeError, match=complaint):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "complaint"),
+    [
+        (lambda: draw_labels(LABELS, 10, 2**70), "seed must be a whole number of at least 0 and at most"),
+        (lambda: draw_labels(LABELS, 10, -1), "seed must be a whole number of at least 0"),
+        (lambda: draw_unbalanced(LABELS, [1] * 10, 2**63), "seed must be"),
+        (lambda: draw_unbalanced(LABELS, [21] + [1] * 9, 0), "counts go up to 21, and of one class there are 20"),
+        (lambda: draw_labels(LABELS - 2, 9, 0), "labels must be at least 0, or -1 where unknown, not -2"),
+    ],
+)
+def test_a_draw_names_the_argument_that_is_wrong(call, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        call()
+
+
+def test_labels_are_hidden_in_a_split_alone():
+    with pytest.raises(TypeError, match="split must be a data.Split, as dataset.train is, not a NoneType"):
+        hide_labels(None, torch.tensor([0]))

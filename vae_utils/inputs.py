@@ -5,16 +5,21 @@ look waits for all that is still computing, so that `fit` looks once, and then t
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral, Real
+from pathlib import Path
 
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
 MOST_PIXELS = 4096**2  # of one picture: more is a slip, and would take the memory of the machine
+LONGEST_NAME = 255  # bytes of the name of a file, on most systems
+MOST_SEED = 2**63 - 1  # what PyTorch takes on every device
+OF_A_SPLIT = ("labels", "shape", "to", "subset", "__len__", "__getitem__")
 
 _trusted = ContextVar("the values were looked at before", default=False)
 
@@ -77,9 +82,13 @@ def check_unit(name: str, tensor: Tensor) -> None:
         )
 
 
-def check_finite(name: str, tensor: Tensor) -> None:
-    """Raise ValueError if a value is NaN or infinite; not looked at if trusted."""
-    if not _trusted.get() and tensor.numel() and not tensor.isfinite().all():
+def check_finite(name: str, tensor: Tensor, most: float = math.inf) -> None:
+    """Raise ValueError if a value is NaN or infinite, or beyond `most` on either side; not looked at if trusted."""
+    if _trusted.get() or not tensor.numel():
+        return
+    if (largest := tensor.detach().abs().max()) > most:
+        raise ValueError(f"{name} must lie within -{most:g} and {most:g}, but reaches {largest:.3g}: find the source")
+    if not largest.isfinite():
         bad = (~tensor.isfinite()).sum().item()
         raise ValueError(f"{name} must be finite, but {bad} of its {tensor.numel()} values are not: find the source")
 
@@ -102,8 +111,8 @@ def check_floats(name: str, value: object, *shape: int | str) -> Tensor:
 def check_images(name: str, value: object, shape: Sequence[int] | None = None) -> Tensor:
     """Return value if it is images [B, C, H, W] as floats, of a shape (C, H, W) if one is given, B at least 1."""
     check_floats(name, value, "B", *(shape or ("C", "H", "W")))
-    if len(value) == 0:
-        raise ValueError(f"{name} must hold at least one image, not {list(value.shape)}")
+    if value.numel() == 0:
+        raise ValueError(f"{name} must hold at least one image, and pixels, not {list(value.shape)}")
     return value
 
 
@@ -160,6 +169,25 @@ def check_text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be text, not {described(value)}: write it in quotes")
     return value
+
+
+def check_path(name: str, value: object) -> Path:
+    """Return value as a path if a file may be called so. Raises: TypeError, ValueError."""
+    try:
+        text = check_text(name, os.fspath(value))
+    except TypeError:
+        raise TypeError(f"{name} must be the path of a file or a folder, not {described(value)}: pass text") from None
+    longest = max((len(part.encode(errors="replace")) for part in Path(text).parts), default=0)
+    if not text or "\0" in text or longest > LONGEST_NAME:
+        sizes = f"each name in it of 1 to {LONGEST_NAME} bytes, none of them 0"
+        raise ValueError(f"{name} must be the path of a file or a folder, {sizes}, not {described(value)}")
+    return Path(text)
+
+
+def check_split(name: str, value: object) -> None:
+    """Raise TypeError unless value has what a data.Split has."""
+    if isinstance(value, type) or not all(hasattr(value, part) for part in OF_A_SPLIT):
+        raise TypeError(f"{name} must be a data.Split, as dataset.train is, not a {type(value).__name__}")
 
 
 def check_size(name: str, height: int, width: int) -> None:

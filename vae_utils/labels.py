@@ -31,7 +31,7 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
     classes = _classes_in(labels)
     if not classes:
         raise ValueError("labels must hold at least one that is known, to draw from")
-    inputs.check_whole("seed", seed)
+    seed = inputs.check_whole("seed", seed, 0, inputs.MOST_SEED)
     if inputs.check_whole("n", n) < 1 or n % len(classes):
         above = max(1, -(-n // len(classes))) * len(classes)
         raise ValueError(f"n = {n} labels cannot be shared evenly by {len(classes)} classes: ask for {above}")
@@ -41,7 +41,8 @@ def draw_labels(labels: Tensor, n: int, seed: int) -> Tensor:
         members = (labels.cpu() == label).nonzero().flatten()
         if len(members) < n // len(classes):
             raise ValueError(
-                f"class {label} has {len(members)} examples, fewer than the {n // len(classes)} asked for: ask for less"
+                f"n = {n} is more than there are, as class {label} has {len(members)} examples, fewer than the "
+                f"{n // len(classes)} asked for: ask for less"
             )
         chosen.append(members[torch.randperm(len(members), generator=generator)[: n // len(classes)]])
     together = torch.cat(chosen)
@@ -63,6 +64,9 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
         inputs.check_whole("counts", count)
     if not classes or len(counts) != len(classes) or min(counts) < 1:
         raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
+    fewest = labels[labels != UNKNOWN].unique(return_counts=True)[1].min()
+    if max(counts) > fewest:
+        raise ValueError(f"counts go up to {max(counts)}, and of one class there are {fewest} examples: ask for less")
     pool = draw_labels(labels, len(classes) * max(counts), seed)
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = (pool[labels[pool] == classes[k]][:count] for k, count in zip(order, counts, strict=True))
@@ -79,6 +83,7 @@ def hide_labels(split: Examples, shown: Tensor, share: float | None = None, clas
     Raises: ValueError if shown is not such indices, each once; if a shown label is not among the classes, or a class
     has none; if the share is not between 0 and 1.
     """
+    inputs.check_split("split", split)
     inputs.check_labels("shown", shown, None, None)
     if not len(shown) or not 0 <= shown.min() <= shown.max() < len(split) or len(shown.unique()) < len(shown):
         raise ValueError(f"shown must be indices from 0 to {len(split) - 1}, each once, and at least one")
@@ -168,6 +173,8 @@ def nearest(features: Tensor, queries: Tensor, k: int = 10) -> Tensor:
 
 def _classes_in(labels: Tensor) -> list[int]:
     inputs.check_labels("labels", labels, None, None)
+    if len(labels) and labels.min() < UNKNOWN:
+        raise ValueError(f"labels must be at least 0, or {UNKNOWN} where unknown, not {labels.min()}")
     return [label for label in labels.unique().tolist() if label != UNKNOWN]
 
 
