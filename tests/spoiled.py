@@ -20,8 +20,8 @@ INF, NAN = float("inf"), float("nan")
 
 # Which file of tests calls the functions of which modules; what a package gathers is named by the package.
 COVERED = {
-    "test_properties": ("arrays", "handwriting", "inputs", "labels", "latent", "losses", "pixels", "plotting")
-    + ("shapes", "widgets"),
+    "test_properties": ("arrays", "handwriting", "inputs", "labels", "latent", "latent_checks", "losses", "pixels")
+    + ("plotting", "shapes", "widgets"),
     "test_properties_models": ("evaluation", "history", "judge", "models", "networks"),
     "test_properties_training": ("checkpoints", "data", "fingerprints", "keeping", "loss_checks", "origins")
     + ("resuming", "runtime", "sources", "training"),

@@ -69,7 +69,9 @@ WRONG = {
         lambda o, x, m, v: cross_entropy(o, x).mean() + kl_terms(m, v).sum() / (128 * 784),
         "0.03125 for 4 images and 0.0625 for 8",
     ),
-    "not finite": (lambda o, x, m, v: cross_entropy(o, x).sum() / 0 + kl_terms(m, v).sum(), "another quantity"),
+    "infinite": (lambda o, x, m, v: cross_entropy(o, x).sum() / 0 + kl_terms(m, v).sum(), "loss must be finite"),
+    "NaN": (lambda o, x, m, v: (cross_entropy(o, x).sum() - 1e9).log() + kl_terms(m, v).sum(), "loss must be finite"),
+    "raises": (lambda o, x, m, v: x.view(3, -1).sum(), "loss must be a function of x_out, x, mu, logvar; asked with"),
 }  # fmt: skip
 
 
@@ -78,3 +80,13 @@ def test_effective_beta_refuses_what_is_no_such_sum(name):
     loss, message = WRONG[name]
     with pytest.raises(ValueError, match=message):
         effective_beta(loss, bernoulli_nll)
+
+
+def test_effective_beta_refuses_what_takes_other_arguments():
+    with pytest.raises(
+        TypeError, match=r"loss must be a function of x_out, x, mu, logvar; asked .* takes 2 pos"
+    ) as raised:
+        effective_beta(lambda x_out, x: x.mean(), bernoulli_nll)
+    assert isinstance(raised.value.__cause__, TypeError), "where it was raised stays in sight"
+    with pytest.raises(TypeError, match="nll must be a function of x_out, x; asked with these it raised TypeError"):
+        effective_beta(SPELLINGS["sums"][0], torch.nn.Linear(2, 2).reset_parameters)

@@ -170,6 +170,13 @@ def test_wrong_start(start, tmp_path):
     refused(tmp_path, ValueError, "start must be 3 finite numbers", SMALL["mlp"](), start=start)
 
 
+def test_what_is_no_title_and_no_path(tmp_path):
+    refused(tmp_path, TypeError, "title must be text, not int 3", SMALL["mlp"](), title=3)
+    for path in (None, b"page.html", 3):
+        with pytest.raises(TypeError, match="path must be the path of a file"):
+            export_html(SMALL["mlp"](), path)
+
+
 def test_a_start_beyond_the_end_of_a_slider(tmp_path):
     message = r"a slider starts in \[-3, 3\], not at z\[1\] = 3.5"
     refused(tmp_path, ValueError, message, SMALL["mlp"](), dimensions=[0, 1], start=[0, 3.5, 9])
@@ -229,7 +236,7 @@ def test_a_model_without_a_decoder_of_codes_to_pictures(tmp_path):
         SimpleNamespace(decoder=nn.Linear(2, 2), config={"latent_dim": 2}),
         None,
     ):
-        refused(tmp_path, TypeError, f"cannot export a {type(model).__name__}: give a VAE", model)
+        refused(tmp_path, TypeError, f"model must be a VAE or an Autoencoder, .* of a {type(model).__name__}", model)
     refused(tmp_path, ValueError, "1 or 3 channels, not 2", VAE(2, image_shape=(2, 4, 4)))
     conditional = with_decoder(VAE(13, image_shape=(1, 4, 4)).decoder)
     refused(tmp_path, ValueError, "does not take codes of 3 numbers", conditional)

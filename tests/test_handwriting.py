@@ -255,3 +255,17 @@ def test_a_picture_of_too_many_pixels_is_refused(sample, monkeypatch, limit):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
     with pytest.raises(ValueError, match="too many pixels .*: make it smaller"):
         read_digit(file(sample[0]))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_picture_of_values_that_are_not_finite_is_refused(sample, value):
+    floats = np.array(sample[0], np.float32)
+    floats[3, 4] = value
+    with pytest.raises(ValueError, match="the picture has values that are NaN, infinite or too large"):
+        read_digit(Image.fromarray(floats))
+
+
+@pytest.mark.parametrize("size", [(0, 5), (5, 0), (0, 0)])
+def test_a_picture_without_pixels_is_refused(size):
+    with pytest.raises(ValueError, match=f"a picture, .* cannot be read: it has {size[0]} x {size[1]} pixels"):
+        read_digit(Image.new("L", size))

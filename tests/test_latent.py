@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.mixture import GaussianMixture
 
 from vae_utils.labels import UNKNOWN, hide_labels
 from vae_utils.latent import ClassGaussians, ClassMixtures, Codes, spherical, straight, total_covariance
@@ -109,6 +110,58 @@ def test_a_class_with_too_few_images_is_refused(clouds):
         ClassGaussians.fit(mu[few], logvar[few], labels[few])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"weights": torch.tensor([-1.0, 2.0])}, r"weights must lie in \[0, 1\], not -1 to 2"),
+        ({"weights": torch.tensor([math.nan, 1.0])}, r"weights must lie in \[0, 1\]"),
+        ({"weights": torch.tensor([0.5, 0.1])}, "weights must be probabilities, which sum to 1, not to 0.6"),
+        ({"means": torch.full((2, 3), math.inf)}, "means must be finite"),
+        ({"covariances": torch.zeros(2, 3, 3)}, "covariances must be positive definite"),
+        ({"covariances": torch.eye(3).expand(2, 3, 3) + torch.ones(3, 3).triu(1)}, "covariances must be symmetric"),
+    ],
+)
+def test_gaussians_that_cannot_be_are_refused_when_they_are_made(change, said):
+    parts = {"weights": torch.full((2,), 0.5), "means": torch.zeros(2, 3), "covariances": torch.eye(3).expand(2, 3, 3)}
+    assert ClassGaussians(**parts).log_density(torch.zeros(1, 3)).item() == pytest.approx(-1.5 * math.log(2 * math.pi))
+    with pytest.raises(ValueError, match=said):
+        ClassGaussians(**(parts | change))
+
+
+def test_a_code_at_a_distance_that_is_no_number_is_refused(clouds):
+    with pytest.raises(ValueError, match=r"z must be nearer to the means, not up to 3e\+38"):
+        ClassGaussians.fit(*clouds).classify(torch.full((2, 3), 3e38))
+
+
+def test_fit_takes_true_or_false_for_diagonal(clouds):
+    with pytest.raises(TypeError, match="diagonal must be True or False, not str 'no'"):
+        ClassGaussians.fit(*clouds, diagonal="no")
+
+
+@pytest.mark.parametrize("way", [straight, spherical])
+def test_ways_to_nowhere_are_refused(way):
+    a = torch.tensor([1.0, 2.0])
+    for t in (1e7, torch.tensor([[0.0], [-1e7]])):
+        with pytest.raises(ValueError, match="t must"):
+            way(a, -a, t)
+    with pytest.raises(ValueError, match="a and b must not be so large"):
+        way(1e38 * a, -1e38 * a, -500.0)
+    with pytest.raises(TypeError, match="t must be a number or a tensor, not float64"):
+        way(a, -a, np.array(0.5))
+
+
+def test_an_arc_between_codes_without_lengths_is_refused():
+    with pytest.raises(ValueError, match="b must not be so large that its length is infinite"):
+        spherical(torch.ones(3), torch.full((3,), 1e30), 0.5)
+
+
+@pytest.mark.parametrize(("mu", "logvar"), [(1e30, 0.0), (0.0, 100.0)])
+def test_clouds_without_moments_are_refused(clouds, mu, logvar):
+    spoiled = clouds[0] + mu, clouds[1] + logvar
+    with pytest.raises(ValueError, match="mu and logvar must be nearer to 0"):
+        total_covariance(*spoiled)
+
+
 # ---- mixtures
 
 
@@ -136,6 +189,12 @@ def test_class_mixtures_find_two_heaps_in_a_class():
 def test_too_few_images_for_a_mixture_are_refused(clouds):
     with pytest.raises(ValueError, match="class 0 has 100 images, too few for 11 Gaussians: ask for less"):
         ClassMixtures.fit(*clouds, parts=11)
+
+
+@pytest.mark.parametrize("mixtures", [(), None, ("mixture",), (GaussianMixture(2),)])
+def test_mixtures_that_are_none_are_refused(mixtures):
+    with pytest.raises(TypeError, match="mixtures must be fitted GaussianMixtures, one for each class"):
+        ClassMixtures(mixtures)
 
 
 # ---- codes in place of images
@@ -173,6 +232,8 @@ def test_labels_of_codes_are_hidden_as_those_of_images():
         ({"mu": torch.zeros(4, 1, 1, 3)}, ValueError, r"mu must have the shape \[N, L\], not \[4, 1, 1, 3\]"),
         ({"mu": torch.zeros(4, 3).numpy()}, TypeError, r"mu must be a tensor of floats, not float32 \[4, 3\]"),
         ({"logvar": torch.zeros(4, 2)}, ValueError, r"logvar must have the shape \[4, 3\], not \[4, 2\]"),
+        ({"mu": torch.full((4, 3), math.nan)}, ValueError, "mu must be finite, but 12 of its 12 values are not"),
+        ({"logvar": torch.full((4, 3), math.inf)}, ValueError, "logvar must be finite"),
         ({"labels": torch.zeros(3, dtype=torch.int64)}, ValueError, r"labels must be int64 \[4\].*not \[3\]"),
         ({"labels": torch.zeros(4)}, TypeError, r"labels must be int64 \[4\].*not torch.float32 \[4\]"),
     ],

@@ -29,6 +29,7 @@ ORDER = [
     "training",
     "keeping",
     "evaluation",
+    "latent_checks",
     "latent",
     "judge",
     "plotting",

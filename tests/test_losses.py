@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.distributions import Bernoulli, Categorical, Normal, kl_divergence
 
+from vae_utils import inputs
 from vae_utils.losses import (
     bernoulli_nll,
     categorical_kl,
@@ -248,3 +249,44 @@ def test_sigma_must_be_positive(sigma):
 def test_importance_bound_wants_samples_by_examples(shape):
     with pytest.raises(ValueError, match=r"log_w must be \[S, B\] with at least one sample"):
         importance_bound(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (reparameterize, ["mu", "logvar"]),
+        (gaussian_kl, ["mu", "logvar"]),
+        (gaussian_kl_between, ["mu", "logvar", "mu_p", "logvar_p"]),
+        (categorical_kl, ["logits"]),
+        (lambda **given: bernoulli_nll(x=torch.zeros(2, 3), **given), ["x_logits"]),
+        (lambda **given: gaussian_nll(sigma=1.0, **given), ["x_hat", "x"]),
+        (squared_error, ["x_hat", "x"]),
+        (gaussian_log_density, ["z", "mu", "logvar"]),
+    ],
+)
+def test_what_is_not_finite_is_named(function, names, value):
+    for name in names:
+        spoiled = {other: torch.zeros(2, 3) for other in names} | {name: torch.tensor([[0, 0, 0], [0, value, 0]])}
+        with pytest.raises(ValueError, match=f"^{name} must be finite"):
+            function(**spoiled)
+        with inputs.trusted():
+            assert function(**spoiled).shape[0] == 2, "inside fit nothing is looked at"
+
+
+def test_a_distance_over_a_width_that_is_no_number_is_refused():
+    zeros, ones = torch.zeros(2, 3), torch.ones(2, 3)
+    for logvar in (-100 * ones, 200 * ones):
+        mu = zeros if logvar[0, 0] < 0 else 1e30 * ones
+        with pytest.raises(ValueError, match="logvar_p must be nearer to 0"):
+            gaussian_kl_between(mu, zeros, zeros, logvar)
+        with pytest.raises(ValueError, match="logvar must be nearer to 0"):
+            gaussian_log_density(mu, 0.0, logvar)
+        assert gaussian_log_density(mu.double(), 0.0, logvar.double()).isfinite().all(), "64 bits are enough"
+    assert gaussian_log_density(ones, 0.0, -100.0).tolist() == [-float("inf")] * 2, "surely elsewhere"
+    assert gaussian_kl(1e30 * ones, 100 * ones).tolist() == [float("inf")] * 2
+
+
+def test_logits_further_apart_than_a_float_can_say_are_refused():
+    with pytest.raises(ValueError, match="logits must be finite"):
+        categorical_kl(torch.tensor([[BIGGEST, -BIGGEST]]))

@@ -216,6 +216,16 @@ def test_the_style_is_set_only_when_asked(monkeypatch):
         assert list(plt.rcParams["figure.figsize"]) == list(plotting.STYLE["figure.figsize"])
 
 
+def test_places_that_cannot_be_spread_are_refused():
+    for places in ([[1e300, 0.0], [0.0, 0.0]], [[0.0, -1e101]]):
+        with pytest.raises(ValueError, match=r"places must lie in \[-1e100, 1e100\], not"):
+            plotting.spread(places)
+    with pytest.raises(ValueError, match="places must be at most 2,000, not 2,001"):
+        plotting.spread(np.zeros((2001, 2)))
+    with pytest.raises(ValueError, match="gap must be a finite number above 0 and at most 1e"):
+        plotting.spread(np.zeros((2, 2)), 1e300)
+
+
 def test_spread_moves_names_apart_and_leaves_distant_ones():
     places = np.array([[0.0, 0.0], [0.01, 0.0], [0.0, 0.0], [1.0, 1.0]])
     moved = plotting.spread(places, gap=0.1)

@@ -195,6 +195,13 @@ def test_a_size_that_is_none_is_refused(made, pixels):
         touch.canvas(pixels)
 
 
+@with_anywidget
+def test_what_cannot_be_called_is_refused_when_it_is_told(picture, canvas):
+    for tell in (picture.on_point, canvas.on_ink):
+        with pytest.raises(TypeError, match="callback must be a function, not int 3: pass it without calling it"):
+            tell(3)
+
+
 def test_without_anywidget_the_module_imports_and_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "anywidget", None)
     spec = importlib.util.spec_from_file_location("touch_alone", touch.__file__)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from vae_utils import inputs
 
+MOST = 1e100  # of a coordinate: larger ones have squares that are no numbers
+
 
 def as_array(values: ArrayLike | Tensor, name: str = "values") -> np.ndarray:
     """Return a NumPy array of a tensor on any device, or of anything like an array.
@@ -44,6 +46,15 @@ def check_values(name: str, values: np.ndarray) -> None:
     if values.size == 0 or not np.isfinite(values).all():
         came = "none" if values.size == 0 else f"{(~np.isfinite(values)).sum()} of {values.size} that are not"
         raise ValueError(f"{name} must be at least one finite number, not {came}: find where they come from")
+
+
+def check_points(name: str, points: np.ndarray) -> None:
+    """Raise ValueError unless these are points in a plane [N, 2], none of them at a distance without end."""
+    check_values(name, points := points.astype(np.float64))
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise ValueError(f"{name} must be [N, 2], not {list(points.shape)}: project them on two dimensions")
+    if not -MOST <= points.min() <= points.max() <= MOST:
+        raise ValueError(f"{name} must lie in [-1e100, 1e100], not {points.min():g} to {points.max():g}: scale them")
 
 
 def check_list(name: str, labels: Sequence[object], fitting: Sequence[int], wanted: str) -> None:

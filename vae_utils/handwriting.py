@@ -99,6 +99,8 @@ def _opened(data: bytes | str | Path | Image.Image) -> Image.Image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             held = isinstance(data, bytes | bytearray | memoryview)
             if isinstance(data, Image.Image):
+                if 0 in data.size:
+                    raise ValueError(f"it has {data.width} x {data.height} pixels")
                 return ImageOps.exif_transpose(data.copy())
             with Image.open(io.BytesIO(data) if held else data, formats=FORMATS) as image:
                 _check_pixels(image, MOST_IN_FILE)
@@ -121,7 +123,11 @@ def _levels(image: Image.Image) -> np.ndarray:
     """Return a picture small and grey, [H, W] in [0, 1]."""
     if image.mode[0] in "IF":  # 16 or 32 bits, which PIL would cut off rather than scale
         values = np.asarray(image, np.float32)
-        values = (values - values.min()) / max(float(np.ptp(values)), 1e-9)
+        with np.errstate(all="ignore"):
+            span = float(np.ptp(values))
+        if not np.isfinite(span):
+            raise ValueError("the picture has values that are NaN, infinite or too large: find where they come from")
+        values = (values - values.min()) / max(span, 1e-9)
     elif image.mode[-1] in "aA" or "transparency" in image.info:
         light, opaque = (np.asarray(band, np.float32) / 255 for band in image.convert("RGBA").convert("LA").split())
         behind = 1.0 if (light * opaque).sum() < opaque.sum() / 2 else 0.0  # dark ink lies on white paper

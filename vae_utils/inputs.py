@@ -171,6 +171,13 @@ def check_text(name: str, value: object) -> str:
     return value
 
 
+def check_flag(name: str, value: object) -> bool:
+    """Return value if it is True or False. Raises: TypeError."""
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {described(value)}: compare it to something")
+    return value
+
+
 def check_path(name: str, value: object) -> Path:
     """Return value as a path if a file may be called so. Raises: TypeError, ValueError."""
     try:

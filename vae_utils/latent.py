@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from vae_utils import inputs
+from vae_utils import inputs, latent_checks
 from vae_utils.losses import reparameterize
 
 MOST_SEEDS = 10_000_000  # 100 times as many, the seeds of the single classes, are still ones that NumPy takes
@@ -24,7 +24,7 @@ class Codes:
     It stands where a `data.Split` does. Indexing draws a code from each cloud, as an image [1, 1, L], so that M2 in
     "M1+M2" (Kingma et al. 2014, sec. 2.3) sees another sample at each visit.
 
-    Raises: TypeError or ValueError, when it is made, for other types, shapes or lengths.
+    Raises: TypeError or ValueError, when it is made, for other types, shapes, values or lengths.
     """
 
     mu: Tensor
@@ -32,8 +32,8 @@ class Codes:
     labels: Tensor
 
     def __post_init__(self) -> None:
-        inputs.check_floats("mu", self.mu, "N", "L")
-        inputs.check_floats("logvar", self.logvar, *self.mu.shape)
+        inputs.check_finite("mu", inputs.check_floats("mu", self.mu, "N", "L"))
+        inputs.check_finite("logvar", inputs.check_floats("logvar", self.logvar, *self.mu.shape))
         inputs.check_labels("labels", self.labels, len(self.mu), None)
 
     def __len__(self) -> int:
@@ -49,11 +49,13 @@ class Codes:
 
     def to(self, device: torch.device | str) -> "Codes":
         """Return the codes with their tensors on a device."""
-        return Codes(*(part.to(device) for part in vars(self).values()))
+        with inputs.trusted():  # what was looked at stays as it is
+            return Codes(*(part.to(device) for part in vars(self).values()))
 
     def subset(self, index: Tensor | slice | list[int]) -> "Codes":
         """Return the codes of the chosen examples."""
-        return Codes(*(part[index] for part in vars(self).values()))
+        with inputs.trusted():
+            return Codes(*(part[index] for part in vars(self).values()))
 
 
 def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
@@ -62,7 +64,7 @@ def straight(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     Shapes: a and b [..., L], t a number or [..., 1].
     Raises: TypeError, ValueError if they do not fit or are not finite.
     """
-    _check_way(a, b, t)
+    latent_checks.check_way(a, b, t)
     return (1 - t) * a + t * b
 
 
@@ -75,7 +77,8 @@ def spherical(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
     Shapes: a and b [..., L], t a number or [..., 1].
     Raises: TypeError, ValueError if they do not fit or are not finite.
     """
-    _check_way(a, b, t)
+    latent_checks.check_way(a, b, t)
+    latent_checks.check_lengths(a, b)
     w = torch.nn.functional.cosine_similarity(a, b, dim=-1).clamp(-1, 1).acos()[..., None]
     arc = (torch.sin((1 - t) * w) * a + torch.sin(t * w) * b) / torch.sin(w)
     return torch.where(torch.sin(w) > 1e-3, arc, straight(a, b, t))
@@ -89,7 +92,7 @@ def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
 
     Shapes: mu and logvar [N, L], N at least 2. Raises: TypeError, ValueError.
     """
-    _check_clouds(mu, logvar)
+    latent_checks.check_clouds(mu, logvar)
     within = torch.diag(logvar.exp().mean(0))
     between = torch.cov(mu.T, correction=0)
     return mu.mean(0), within + between
@@ -97,28 +100,35 @@ def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class ClassGaussians:
-    """One Gaussian for each class: weights [K], means [K, L], covariances [K, L, L]; notebook 05, section 5.6."""
+    """One Gaussian for each class: weights [K], means [K, L], covariances [K, L, L]; notebook 05, section 5.6.
+
+    Raises: TypeError or ValueError, when it is made, for weights that are no probabilities, means that are not finite,
+    covariances that are none, or parts that do not fit each other.
+    """
 
     weights: Tensor
     means: Tensor
     covariances: Tensor
 
     def __post_init__(self) -> None:
-        inputs.check_floats("weights", self.weights, "K")
+        latent_checks.check_probabilities("weights", inputs.check_floats("weights", self.weights, "K"))
         k, size = inputs.check_floats("means", self.means, len(self.weights), "L").shape
-        inputs.check_floats("covariances", self.covariances, k, size, size)
-        inputs.check_finite("covariances", self.covariances)
+        inputs.check_finite("means", self.means)
+        inputs.check_finite("covariances", inputs.check_floats("covariances", self.covariances, k, size, size))
         if torch.linalg.cholesky_ex(self.covariances).info.any():
             raise ValueError("covariances must be positive definite: some logvar are too small, or dimensions copies")
+        if not self.covariances.isclose(self.covariances.mT, atol=1e-6).all():
+            raise ValueError("covariances must be symmetric: use (C + C.mT) / 2")
 
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, diagonal: bool = False) -> "ClassGaussians":
         """Return the Gaussians with the mean and the covariance of the clouds of each class, or only its diagonal.
 
         Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
-        Raises: ValueError if a class has no more images than there are dimensions.
+        Raises: ValueError if a class has no more images than there are dimensions; TypeError.
         """
-        counts = _check_classes(mu, logvar, labels)
+        inputs.check_flag("diagonal", diagonal)
+        counts = latent_checks.check_classes(mu, logvar, labels)
         if counts.min() <= mu.shape[1]:
             least = f"class {counts.argmin()} has {counts.min()} images"
             raise ValueError(f"labels are too few: {least}, too few for {mu.shape[1]} dimensions")
@@ -134,7 +144,10 @@ class ClassGaussians:
         z = z.to(self.means)
         if len(z) == 0:
             raise ValueError(f"z must be [B, L] with at least one code, not {list(z.shape)}")
-        return MultivariateNormal(self.means, self.covariances).log_prob(z[:, None]) + self.weights.log()
+        joint = MultivariateNormal(self.means, self.covariances).log_prob(z[:, None]) + self.weights.log()
+        if not joint.amax(1).isfinite().all():
+            raise ValueError(f"z must be nearer to the means, not up to {z.abs().max():g}: its distance is no number")
+        return joint
 
     def log_density(self, z: Tensor) -> Tensor:
         """Return log p(z) [B] in nats, the classes summed out."""
@@ -159,6 +172,12 @@ class ClassMixtures:
 
     mixtures: "tuple[GaussianMixture, ...]"
 
+    def __post_init__(self) -> None:
+        fine = isinstance(self.mixtures, tuple | list) and all(hasattr(part, "means_") for part in self.mixtures)
+        if not fine or len({part.means_.shape[1] for part in self.mixtures}) != 1:
+            wanted = "fitted GaussianMixtures, one for each class and all of as many dimensions"
+            raise TypeError(f"mixtures must be {wanted}, not {inputs.described(self.mixtures)}: see ClassMixtures.fit")
+
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, parts: int, seed: int = 0) -> "ClassMixtures":
         """Return mixtures of `parts` Gaussians, fitted to one draw from each image's cloud, class by class.
@@ -170,14 +189,14 @@ class ClassMixtures:
 
         inputs.check_whole("parts", parts, 1)
         inputs.check_whole("seed", seed, 0, MOST_SEEDS)
-        counts = _check_classes(mu, logvar, labels)
-        if counts.min() < 10 * parts:
+        counts = latent_checks.check_classes(mu, logvar, labels)
+        if counts.min().item() < 10 * parts:  # as Python's integers, which have no end
             raise ValueError(
                 f"class {counts.argmin()} has {counts.min()} images, too few for {parts} Gaussians: ask for less parts"
             )
         z = reparameterize(mu, logvar, torch.Generator().manual_seed(seed)).double().numpy()
-        if not np.isfinite(z).all():
-            raise ValueError("logvar must not be so large that a draw from its cloud is infinite")
+        if not (np.abs(z) < 1e100).all():  # whose squares are numbers
+            raise ValueError("mu and logvar must not be so large that a draw from a cloud is 1e100 or more: scale them")
         options = {"init_params": "k-means++", "tol": 1e-2, "max_iter": 200, "reg_covar": 1e-3, "random_state": seed}
         return cls(tuple(GaussianMixture(parts, **options).fit(z[labels == k]) for k in range(len(counts))))
 
@@ -193,33 +212,3 @@ class ClassMixtures:
             shuffled = torch.randperm(len(drawn), generator=torch.Generator().manual_seed(seed))  # not part by part
             codes[mine] = drawn[shuffled]
         return codes
-
-
-def _check_way(a: Tensor, b: Tensor, t: float | Tensor) -> None:
-    for name, value in (("a", a), ("b", b)):
-        inputs.check_finite(name, inputs.check_floats(name, value))
-    if a.shape != b.shape or a.ndim == 0:
-        raise ValueError(f"a and b must both be [..., L], not {list(a.shape)} and {list(b.shape)}: reshape one of them")
-    if not isinstance(t, Tensor):
-        inputs.check_number("t", t)
-        return
-    inputs.check_finite("t", inputs.check_floats("t", t))
-    try:
-        fits = t.ndim == 0 or (t.shape[-1] == 1 and torch.broadcast_shapes(t.shape, a.shape))
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(f"t must be a number or [..., 1] that fits a {list(a.shape)}, not {list(t.shape)}")
-
-
-def _check_clouds(mu: Tensor, logvar: Tensor) -> None:
-    inputs.check_finite("mu", inputs.check_floats("mu", mu, "N", "L"))
-    inputs.check_finite("logvar", inputs.check_floats("logvar", logvar, *mu.shape))
-    if len(mu) < 2 or mu.shape[1] == 0:
-        raise ValueError(f"mu must be [N, L] with at least 2 images and 1 dimension, not {list(mu.shape)}")
-
-
-def _check_classes(mu: Tensor, logvar: Tensor, labels: Tensor) -> Tensor:
-    """Return how many images each class has."""
-    _check_clouds(mu, logvar)
-    return inputs.check_labels("labels", labels, len(mu), len(mu)).bincount()

@@ -136,9 +136,7 @@ def plot_map(
     Shapes: labels [N], whole numbers from 0, or -1 where unknown, which is not drawn. Raises: ValueError, TypeError.
     """
     codes, labels = as_array(codes, "codes"), as_array(labels, "labels")
-    arrays.check_values("codes", codes)
-    if codes.ndim != 2 or codes.shape[1] != 2:
-        raise ValueError(f"codes must be [N, 2], not {list(codes.shape)}: project them on two dimensions")
+    arrays.check_points("codes", codes)
     arrays.check_list("classes", classes, range(1, 1000), "the names of the classes")
     if labels.dtype.kind not in "iu" or labels.shape != (len(codes),) or not -1 <= labels.min() <= labels.max():
         raise ValueError(
@@ -162,12 +160,15 @@ def plot_map(
 
 
 def spread(places: ArrayLike | Tensor, gap: float = 0.07) -> np.ndarray:
-    """Return points [N, 2] moved apart as little as needed for each pair to keep about a distance."""
+    """Return points [N, 2], at most 2,000, moved apart as little as needed for each pair to keep about a distance.
+
+    Raises: ValueError or TypeError for other points, or a distance that is not positive.
+    """
     places = as_array(places, "places")
-    arrays.check_values("places", places)
-    if places.ndim != 2 or places.shape[1] != 2:
-        raise ValueError(f"places must be [N, 2], not {list(places.shape)}")
-    gap = inputs.check_number("gap", gap, 0, above=True)
+    arrays.check_points("places", places)
+    if len(places) > 2000:
+        raise ValueError(f"places must be at most 2,000, not {len(places):,}: every pair of them is looked at")
+    gap = inputs.check_number("gap", gap, 0, arrays.MOST, above=True)
     places = places + 1e-6 * np.arange(places.size).reshape(places.shape)  # no two in the very same place
     for _ in range(50):
         apart = places[:, None] - places[None]  # [N, N, 2]
@@ -217,8 +218,7 @@ def plot_histograms(
     """
     lists = arrays.named_lists("groups", groups)
     xlabel, bins = inputs.check_text("xlabel", xlabel), inputs.check_whole("bins", bins, 1, 10_000)
-    if not isinstance(log, bool):
-        raise TypeError(f"log must be True or False, not {inputs.described(log)}")
+    inputs.check_flag("log", log)
     together = np.concatenate(list(lists.values()))
     low, high = together.min(), together.max()
     if log and low <= 0:

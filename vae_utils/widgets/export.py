@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vae_utils import inputs
+from vae_utils.arrays import as_array, check_list
 from vae_utils.networks import ResidualBlock
 from vae_utils.sources import write_atomic
 
@@ -48,6 +50,7 @@ def export_html(
     dimensions or a start that do not fit the model, weights that half precision cannot hold, or a file of 2 MB and
     more; OSError if the file cannot be written. None of them touches a file that was there.
     """
+    path, title = inputs.check_path("path", path), inputs.check_text("title", "" if title is None else title)
     shape, latent_dim = _config(model)
     start = _check_start(start, latent_dim)
     dimensions = _check_dimensions(dimensions, start)
@@ -55,13 +58,18 @@ def export_html(
     _check_shapes(model, shape, latent_dim)
     network = {"ops": ops, "weights": base64.b64encode(weights.astype("<f2").tobytes()).decode()}
     settings = {"shape": shape, "start": start, "dimensions": dimensions, "low": LOW, "high": HIGH, "step": STEP}
-    title = html.escape(title or "What the decoder draws")
-    page = _fill({"TITLE": title, "SETTINGS": _json(settings), "NETWORK": _json(network)}).encode()
+    page = _fill(
+        {
+            "TITLE": html.escape(title or "What the decoder draws"),
+            "SETTINGS": _json(settings),
+            "NETWORK": _json(network),
+        }
+    ).encode()
     if len(page) >= LIMIT:
         raise ValueError(f"the page would have {len(page):,} bytes, not under {LIMIT:,}: export a smaller decoder")
-    if not write_atomic(Path(path), page):
+    if not write_atomic(path, page):
         raise OSError(f"cannot write {path}: choose a file name in a folder that can be written to")
-    return Path(path)
+    return path
 
 
 def decoder_ops(decoder: nn.Module) -> tuple[list[Op], np.ndarray]:
@@ -154,11 +162,12 @@ def _need(fine: bool, layer: nn.Module, wanted: str) -> None:
 
 def _config(model: nn.Module) -> tuple[list[int], int]:
     """Return the shape of a model's images and the length of its codes."""
-    config = getattr(model, "config", {})
+    config = getattr(model, "config", None) or {}
     if not isinstance(getattr(model, "decoder", None), nn.Module) or not {"latent_dim", "image_shape"} <= set(config):
-        raise TypeError(f"cannot export a {type(model).__name__}: give a VAE or an Autoencoder, which have a decoder")
+        wanted = "a VAE or an Autoencoder, which have a decoder"
+        raise TypeError(f"model must be {wanted}, and nothing can be exported of a {type(model).__name__}")
     if config["image_shape"][0] not in (1, 3):
-        raise ValueError(f"a picture must have 1 or 3 channels, not {config['image_shape'][0]}")
+        raise ValueError(f"model must draw pictures of 1 or 3 channels, not {config['image_shape'][0]}")
     return list(config["image_shape"]), config["latent_dim"]
 
 
@@ -175,18 +184,19 @@ def _check_shapes(model: nn.Module, shape: list[int], latent_dim: int) -> None:
 
 
 def _check_start(start: Sequence[float] | Tensor | None, latent_dim: int) -> list[float]:
-    given = start.detach().cpu() if isinstance(start, Tensor) else [0.0] * latent_dim if start is None else start
-    values = np.asarray(given, np.float64)
+    values = as_array([0.0] * latent_dim if start is None else start, "start").astype(np.float64)
     if values.shape != (latent_dim,) or not np.isfinite(values).all():
         raise ValueError(f"start must be {latent_dim} finite numbers, one a latent dimension, not {start}")
     return values.tolist()
 
 
 def _check_dimensions(dimensions: Sequence[int] | None, start: list[float]) -> list[int]:
-    dimensions, latent_dim = list(range(len(start)) if dimensions is None else dimensions), len(start)
+    dimensions, latent_dim = range(len(start)) if dimensions is None else dimensions, len(start)
+    wanted = f"different whole numbers from 0 to {latent_dim - 1}"
+    check_list("dimensions", dimensions, range(1, latent_dim + 1), wanted)
     whole = all(isinstance(d, Integral) and not isinstance(d, bool) and 0 <= d < latent_dim for d in dimensions)
-    if not dimensions or not whole or len(set(dimensions)) < len(dimensions):
-        raise ValueError(f"dimensions must be different whole numbers from 0 to {latent_dim - 1}, not {dimensions}")
+    if not whole or len(set(dimensions)) < len(dimensions):
+        raise ValueError(f"dimensions must be a list, {wanted}, not {dimensions}")
     beyond = [d for d in dimensions if not LOW <= start[d] <= HIGH]
     if beyond:
         where = f"z[{beyond[0]}] = {start[beyond[0]]:g}"

@@ -146,7 +146,7 @@ class Explorer(Panel):
         self.move(**drawn)
 
     def _check_names(self, kind: str, names: Iterable[str]) -> None:
-        others = [name for name in names if name not in self.specs]
+        others = [name for name in names if not isinstance(name, str) or name not in self.specs]
         if others:
             raise ValueError(f"{kind} must be of the sliders {', '.join(self.specs)}, not of {others[0]!r}")
 

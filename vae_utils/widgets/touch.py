@@ -75,8 +75,9 @@ class Picture(Touched):
         """Call callback(across, down) where the picture is pressed, and while the pointer is dragged over it.
 
         Both are fractions of the picture, from (0, 0) at the top left to (1, 1) at the bottom right.
+        Raises: TypeError for what cannot be called.
         """
-        self._callbacks.append(callback)
+        self._callbacks.append(_check_callback(callback))
 
     def _read(self, content: dict, buffers: Sequence) -> tuple[float, float] | None:
         point = content.get("point")
@@ -108,9 +109,9 @@ class Canvas(Touched):
     def on_ink(self, callback: Callable[[np.ndarray], object]) -> None:
         """Call callback(grey) after each stroke, and a few times a second during it; `grey` is the property.
 
-        `clear` does not call it.
+        `clear` does not call it. Raises: TypeError for what cannot be called.
         """
-        self._callbacks.append(callback)
+        self._callbacks.append(_check_callback(callback))
 
     def clear(self) -> None:
         """Wipe the square, here and in the browser."""
@@ -149,6 +150,12 @@ def canvas(side: int = 280, alt: str = DRAW_HERE) -> Canvas:
     Raises: ImportError without anywidget, ValueError if side is not a whole number of at least 1.
     """
     return Canvas(alt=inputs.check_text("alt", alt), layout=_layout("side", side))
+
+
+def _check_callback(callback: Callable) -> Callable:
+    if not callable(callback):
+        raise TypeError(f"callback must be a function, not {inputs.described(callback)}: pass it without calling it")
+    return callback
 
 
 def _layout(name: str, pixels: int) -> dict[str, str]:
