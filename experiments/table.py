@@ -1,7 +1,7 @@
 """Measured tables: CSV files under data/results that grow by a row as each run ends, and say which code made a row.
 
 python -m experiments.table             # every table: its rows, by present, older or unknown code, and how to refill it
-python -m experiments.table --strict    # the same; the exit code is 1 if any row is of older code
+python -m experiments.table --strict    # the same; the exit code is 1 if any row is of older or unknown code
 """
 
 import argparse
@@ -65,7 +65,7 @@ class Table:
         reader = csv.DictReader(io.StringIO(self.path.read_text(encoding="utf-8")))
         header, rows = reader.fieldnames or [], list(reader)
         missing = [name for name in self.keys if name not in header]
-        cure = "mend the file, or measure every row anew with --fresh"
+        cure = "mend the file, or measure every row anew with --fresh and no --part"
         if missing or len(set(header)) < len(header):
             wanted, came = ", ".join(self.keys), ", ".join(header)
             raise Unfit(f"{self.path} must have the columns {wanted}, once each, but it has {came}: {cure}")
@@ -95,14 +95,16 @@ class Table:
             for other in rows.values():
                 if set(other) != set(row):
                     had, came = ", ".join(other), ", ".join(row)
-                    raise Unfit(f"{self.path} has the columns {had}, but this row has {came}: use --fresh. {row}")
+                    raise Unfit(
+                        f"{self.path} has the columns {had}, but this row has {came}: use --fresh without --part. {row}"
+                    )
             rows[self.key(row)] = row
             self.write(sorted(rows.values(), key=lambda other: order.get(self.key(other), len(order))))
 
-    def forget(self, keys: set[tuple[str, ...]] | None) -> None:
-        """Remove the rows with these keys, or the whole file."""
+    def forget(self, which: Callable[[tuple[str, ...]], bool] | None = None) -> None:
+        """Remove the rows whose keys `which` says yes to, or the whole file. Raises: Unfit, unless it is the whole."""
         with self.locked():
-            kept = [] if keys is None else [row for row in self.read() if self.key(row) not in keys]
+            kept = [] if which is None else [row for row in self.read() if not which(self.key(row))]
             self.write(kept) if kept else self.path.unlink(missing_ok=True)
 
 
@@ -147,7 +149,9 @@ def fill(table: Table, wanted: Iterable[Row], measure: Callable[..., Row], descr
     share = wanted[part - 1 :: parts]
     try:
         if options.fresh:
-            table.forget(None if parts == 1 else set(map(table.key, share)))
+            table.forget(None if parts == 1 else set(map(table.key, share)).__contains__)
+        if options.stale:
+            table.forget(lambda key: key not in order)  # no longer asked for: nothing would measure them again
         print(status(table, module), flush=True)
         for row in share:
             done = {table.key(other): other["code"] for other in table.read()}
@@ -184,12 +188,13 @@ def tables() -> dict[str, Table]:
 def main() -> int:
     """List every table; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if any row was made by older code")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if any row is not by the present code")
     strict, older = parser.parse_args().strict, 0
     for module, table in tables().items():
         try:
             print(status(table, module))
-            older += kinds(table, module)[KINDS[1]]
+            counts = kinds(table, module)
+            older += counts.total() - counts[KINDS[0]]
         except Unfit as error:
             raise SystemExit(str(error)) from None
     return int(strict and older > 0)
@@ -198,7 +203,9 @@ def main() -> int:
 def _parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fresh", action="store_true", help="forget the rows of an earlier run")
-    parser.add_argument("--stale", action="store_true", help="measure again the rows that older or unknown code made")
+    parser.add_argument(
+        "--stale", action="store_true", help="measure again the rows of older or unknown code, drop those not asked for"
+    )
     parser.add_argument("--part", type=_part, default=(1, 1), help="the share of this process, as in 1/2 and 2/2")
     return parser
 
@@ -229,4 +236,6 @@ def _module_of(measure: Callable[..., Row]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from experiments import table  # the module that the experiments import: its Unfit is the one that they raise
+
+    sys.exit(table.main())

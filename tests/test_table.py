@@ -147,6 +147,20 @@ def test_stale_measures_again_what_older_or_unknown_code_made(run, monkeypatch, 
     assert capsys.readouterr().out.endswith("6 by the present code, 0 by older code, 0 by unknown code\n")
 
 
+def test_stale_drops_what_is_no_longer_asked_for(run, capsys):
+    run()
+    assert run("--stale", "--part", "2/2", wanted=WANTED[:2]) == [] and rows() == ALL[:2]
+    assert capsys.readouterr().out.endswith("2 rows: 2 by the present code, 0 by older code, 0 by unknown code\n")
+
+
+def test_fresh_is_a_cure_for_a_file_that_does_not_fit(run):
+    run()
+    change("method,draw", "kind,draw")
+    with pytest.raises(SystemExit, match="--fresh and no --part"):
+        run()
+    assert len(run("--fresh")) == 6 and rows() == ALL
+
+
 def test_a_table_from_before_the_column_is_of_unknown_code(run):
     run()
     change(",code\n", "\n")
@@ -162,7 +176,7 @@ def test_the_command_lists_tables_and_is_strict_about_older_code(run, monkeypatc
     monkeypatch.setattr(sys, "argv", ["table", "--strict"])
     assert table.main() == 0
     change("a present code", "")
-    assert table.main() == 0  # unknown is not older
+    assert table.main() == 1  # unknown may be older
     SOME.path.write_text(SOME.path.read_text(encoding="utf-8").rstrip() + "an older code\n", encoding="utf-8")
     capsys.readouterr()
     assert table.main() == 1
@@ -171,6 +185,25 @@ def test_the_command_lists_tables_and_is_strict_about_older_code(run, monkeypatc
     )
     monkeypatch.setattr(sys, "argv", ["table"])
     assert table.main() == 0
+
+
+AS_A_COMMAND = """
+import runpy, sys
+from pathlib import Path
+from experiments import table
+
+file = Path(sys.argv.pop(1))
+table.path_of = lambda name: file
+runpy.run_module("experiments.table", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_the_command_says_in_a_sentence_what_does_not_fit(tmp_path):
+    file = tmp_path / "a.csv"
+    file.write_text("a,b,c\n1,2\n", encoding="utf-8")
+    command = [sys.executable, "-W", "ignore", "-c", AS_A_COMMAND, str(file)]
+    ran = subprocess.run(command, cwd=project_root(), capture_output=True, text=True)
+    assert ran.returncode == 1 and "must have the columns" in ran.stderr and "Traceback" not in ran.stderr
 
 
 def test_every_committed_table_has_an_experiment_and_can_be_read():
