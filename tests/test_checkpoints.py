@@ -330,3 +330,20 @@ def test_a_fact_that_json_does_not_have_is_refused(tmp_path):
     with pytest.raises(ValueError, match="facts must be of the kinds that JSON has"):
         checkpoints.save(tmp_path / "model", MODELS["vae"](), seen=object())
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", [None, 3, "", "a\0b", "x" * 300])
+def test_what_is_no_path_is_refused(path):
+    calls = (lambda: checkpoints.save(path, MODELS["vae"]()), lambda: checkpoints.load(path))
+    for call in (*calls, lambda: checkpoints.read(path), lambda: checkpoints.write(path, {}, {}, {})):
+        with pytest.raises((TypeError, ValueError), match="path must be the path of a file"):
+            call()
+
+
+@pytest.mark.parametrize(
+    "arrays", [[1], {"a": 1}, {1: torch.zeros(1)}, {"a": torch.zeros(1, device="meta")}, 3], ids=str
+)
+def test_arrays_that_are_no_tensors_by_name_are_refused(tmp_path, arrays):
+    with pytest.raises(TypeError, match="arrays must be (a dictionary, its keys text|plain tensors by name)"):
+        checkpoints.save(tmp_path / "model", MODELS["vae"](), arrays=arrays)
+    assert list(tmp_path.iterdir()) == []

@@ -291,6 +291,54 @@ def test_splits_of_a_data_set_must_fit_each_other_and_the_names():
         Dataset("clouds", train, Split(BYTES[..., :1], LABELS))
 
 
+@pytest.mark.parametrize("label", [10_000, 30_000_000, 10**12])
+def test_classes_without_names_are_not_counted_for_ever(label):
+    train = Split(BYTES, LABELS + label)
+    with pytest.raises(
+        ValueError, match=r"classes no names: number the classes from 0, so that they are at most 10000"
+    ):
+        Dataset("clouds", train, train)
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"train": None}, "train must be a data.Split, as dataset.train is, not a NoneType"),
+        ({"test": BYTES}, "test must be a data.Split"),
+        ({"classes": "abcd"}, "classes must be a tuple of names, not str 'abcd'"),
+        ({"classes": (0, 1, 2, 3)}, "classes must be a tuple of names"),
+        ({"name": None}, "name must be text"),
+    ],
+    ids=str,
+)
+def test_what_is_no_part_of_a_data_set_is_refused(change, complaint):
+    train = Split(BYTES, LABELS)
+    with pytest.raises(TypeError, match=complaint):
+        Dataset(**({"name": "clouds", "train": train, "test": train} | change))
+
+
+@pytest.mark.parametrize(
+    "index",
+    [None, "text", 0, 1.5, [4], [-1.5], torch.zeros(2), torch.ones(4).byte(), {}, True]
+    + [slice("a"), slice(None, None, -1), torch.ones(3).bool(), torch.zeros(1, 1).long(), range(5)],
+)
+def test_a_subset_of_what_is_no_choice_is_refused(index):
+    with pytest.raises((TypeError, ValueError), match="index must (be|hold|choose)"):
+        Split(BYTES, LABELS).subset(index)
+
+
+@pytest.mark.parametrize("device", ["toaster", "meta", "cuda:99", None, 1.5])
+def test_a_split_goes_to_no_device_that_there_is_not(device):
+    with pytest.raises((TypeError, ValueError), match="device (is|must be)"):
+        Split(BYTES, LABELS).to(device)
+
+
+@pytest.mark.parametrize("root", [3, "", "a\0b", "x" * 300])
+def test_what_is_no_folder_is_refused(root):
+    with pytest.raises((TypeError, ValueError), match="root must be the path of a file or a folder"):
+        data.load_dataset(root=root)
+
+
 # ---- batches
 
 

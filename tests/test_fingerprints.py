@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tools.files import ROOT
-from vae_utils import losses, models, training
+from vae_utils import losses, models, origins, training
 from vae_utils.fingerprints import Unpinned, fingerprint
 from vae_utils.models import pose
 
@@ -486,3 +486,14 @@ def test_another_process_with_other_hashes_finds_the_same():
         variables = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         found.append(subprocess.check_output([sys.executable, "-c", ELSEWHERE], env=variables, text=True, cwd=ROOT))
     assert len(set(found)) == 1 and len(found[0].strip()) == 64
+
+
+def test_without_must_be_a_sequence():
+    with pytest.raises(TypeError, match="without must be a sequence of objects, not a int"):
+        fingerprint(1, without=3)
+
+
+@pytest.mark.parametrize("function", [origins.looked_up, lambda code: origins.imported(code, None)])
+def test_what_is_no_code_is_refused(function):
+    with pytest.raises(TypeError, match="code must be code, as f.__code__ of a function f is, not a str"):
+        function("x = 1")

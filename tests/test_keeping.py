@@ -489,3 +489,32 @@ def test_two_processes_that_want_the_same_train_it_once(tmp_path, files):
     (second,) = [text for text in said if "race: trained in" not in text]
     assert "another process is training it, and this one waits" in second and "race: loaded" in second
     assert len({text.splitlines()[-1] for text in said}) == 1 and len(files()) == 1
+
+
+@pytest.mark.parametrize("name", ["../../evil", "a/b", "", None, "x" * 51, "a\n", ".hidden", "a\0b", "c:d"])
+def test_a_name_that_leads_elsewhere_is_refused(toy, tmp_path, name):
+    for call in (lambda: fit_once(name, vae(), toy, steps=1), lambda: kept_path(name, {})):
+        with pytest.raises((TypeError, ValueError), match="name must be"):
+            call()
+    assert list(tmp_path.iterdir()) == []
+    assert kept_path("judge-my clouds, é"[:15], {}).parent == tmp_path / "trained"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"dataset": "split"}, "dataset must be a data.Dataset, as of load_dataset, not a Split"),
+        ({"dataset": None}, "dataset must be a data.Dataset"),
+        ({"model": None}, "model must be a module"),
+        ({"steps": None}, "steps must be a whole number"),
+        ({"callback_steps": None}, "callback_steps must be a collection"),
+        ({"callback": 3, "callback_steps": (1,)}, "callback must be a function"),
+        ({"lr": object()}, "lr must be a number"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_what_cannot_be_trained_once_is_refused(toy, files, change, complaint):
+    change = change | ({"dataset": toy.train} if change.get("dataset") == "split" else {})
+    with pytest.raises(TypeError, match=complaint):
+        fit_once(**({"name": "toy", "model": vae(), "dataset": toy, "steps": 1, "batch_size": 32} | change))
+    assert files() == []

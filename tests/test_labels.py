@@ -70,7 +70,7 @@ def test_a_draw_that_cannot_be(labels, n, complaint):
         (LABELS.float(), 10, 0, r"labels must be int64 \[B\].*not torch.float32 \[200\]: convert them by .long"),
         ([0, 1], 2, 0, r"not list \[0, 1\]: pass a tensor"),
         (LABELS, 10.0, 0, "n must be a whole number, not float 10.0"),
-        (LABELS, 10, None, "seed must be a whole number, not None"),
+        (LABELS, 10, None, "seed must be a whole number of at least 0.*, not None"),
     ],
 )
 def test_a_draw_of_other_types(labels, n, seed, complaint):
@@ -101,7 +101,7 @@ def test_an_unbalanced_draw_has_the_counts_and_the_draw_says_which_class_gets_wh
         (COUNTS[:9], r"counts must be 10 positive numbers, one for each class, not \[20, 14"),
         ((*COUNTS[:9], 0), "counts must be 10 positive numbers"),
         ((), r"not \[\]"),
-        ((21, *COUNTS[1:]), "class 0 has 20 examples, fewer than the 21 asked for"),
+        ((21, *COUNTS[1:]), "counts go up to 21, but class 0 has 20 examples, fewer than the 21 asked for"),
     ],
 )
 def test_an_unbalanced_draw_that_cannot_be(counts, complaint):
@@ -256,7 +256,7 @@ def test_other_types_are_refused_by_the_graph(call, complaint):
         (lambda: draw_labels(LABELS, 10, 2**70), "seed must be a whole number of at least 0 and at most"),
         (lambda: draw_labels(LABELS, 10, -1), "seed must be a whole number of at least 0"),
         (lambda: draw_unbalanced(LABELS, [1] * 10, 2**63), "seed must be"),
-        (lambda: draw_unbalanced(LABELS, [21] + [1] * 9, 0), "counts go up to 21, and of one class there are 20"),
+        (lambda: draw_unbalanced(LABELS, [21] + [1] * 9, 0), "counts go up to 21, but class 0 has 20 examples"),
         (lambda: draw_labels(LABELS - 2, 9, 0), "labels must be at least 0, or -1 where unknown, not -2"),
     ],
 )

@@ -26,6 +26,7 @@ ORDER = [
     "checkpoints",
     "history",
     "resuming",
+    "training_checks",
     "training",
     "keeping",
     "evaluation",

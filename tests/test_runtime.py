@@ -152,3 +152,30 @@ def test_the_numbers_of_one_gpu_of_several_are_put_back(monkeypatch, name, index
     assert gpus.states == before and torch.equal(torch.get_rng_state(), cpu)
     with runtime.own_random_numbers(None, name):
         assert gpus.states == before
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True, 2**32])
+def test_what_is_no_seed_is_refused_and_changes_nothing(seed):
+    runtime.set_seed(3)
+    first = draws()
+    runtime.set_seed(3)
+    for function in (runtime.set_seed, runtime.start):
+        with pytest.raises((TypeError, ValueError), match="seed must be a whole number of at least 0"):
+            function(seed)
+    assert draws() == first
+
+
+@pytest.mark.parametrize("wish", ["meta", "cpu:5", torch.device("meta"), True, 1.5, [], object()])
+def test_what_computes_nothing_is_no_device(wish):
+    with pytest.raises((TypeError, ValueError), match="device (is|must be)"):
+        runtime.get_device(wish)
+
+
+@pytest.mark.parametrize(
+    ("seed", "device", "complaint"),
+    [(1.5, "cpu", "seed must be"), (2**70, "cpu", "seed must be"), (1, "toaster", "device is 'toaster'")]
+    + [(1, None, "device must be"), (None, "meta:a", "device is 'meta:a'"), (None, 1.5, "device must be")],
+)
+def test_random_numbers_of_no_seed_or_device_are_refused(seed, device, complaint):
+    with pytest.raises((TypeError, ValueError), match=complaint), runtime.own_random_numbers(seed, device):
+        raise AssertionError("entered")

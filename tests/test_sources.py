@@ -436,3 +436,10 @@ def test_a_network_that_hangs_costs_less_than_15_seconds(files, mirror, tmp_path
     assert seconds < 15
     assert not is_full and images == 4000
     assert "4,000 to train on and 1,000 to test on" in source and "higher than on the full set" in source
+
+
+@pytest.mark.parametrize("name", ["nix", None, ["mnist"]])
+def test_an_unknown_name_is_refused(name, tmp_path):
+    for call in (sources.mirrors, lambda name: sources.read_files(name, tmp_path)):
+        with pytest.raises((TypeError, ValueError), match="name must be (one of 'mnist', 'fashion_mnist'|text), not"):
+            call(name)

@@ -305,12 +305,24 @@ def nothing(step: int, model: nn.Module) -> None:
         ({"callback": nothing, "callback_steps": (31,)}, ValueError, "callback_steps must be .*at most 30, not 31"),
         ({"callback": nothing, "callback_steps": (-1,)}, ValueError, "callback_steps must be .*at least 0.*not -1"),
         ({"callback": nothing, "callback_steps": (1.5,)}, TypeError, "callback_steps must be a whole number"),
-        ({"beta": -0.1}, ValueError, "beta must be .*at least 0, not -0.1"),
+        ({"beta": -0.1}, ValueError, "beta must be .*at least 0 and at most 1e.09, not -0.1"),
         ({"beta": float("nan")}, ValueError, "beta must be a finite number"),
-        ({"lr": 0}, ValueError, "lr must be .*above 0, not 0"),
+        ({"lr": 0}, ValueError, "lr must be .*above 0 and at most 1e.06, not 0"),
+        ({"lr": 1e300}, ValueError, "lr must be .*at most 1e.06, not 1e.300"),
+        ({"beta": 1e39}, ValueError, "beta must be .*at most 1e.09, not 1e.39"),
+        ({"steps": 10**8}, ValueError, "steps must be .*at most"),
+        ({"checkpoint_every": "a"}, TypeError, "checkpoint_every must be a whole number of at least 1, not str 'a'"),
+        ({"checkpoint": 3}, TypeError, "checkpoint must be the path of a file"),
+        ({"checkpoint": ""}, ValueError, "checkpoint must be the path of a file"),
+        ({"log_dir": 3}, TypeError, "log_dir must be the path of a file or a folder, not int 3"),
+        ({"log_dir": "/dev/null/runs"}, ValueError, "log_dir /dev/null/runs is no folder for curves: choose another"),
+        ({"callback": 3, "callback_steps": (1,)}, TypeError, "callback must be a function"),
+        ({"callback_steps": 3}, TypeError, "callback_steps must be a collection of steps, not int 3"),
+        ({"callback_steps": None}, TypeError, "callback_steps must be a collection of steps, not None"),
+        ({"device": "meta"}, ValueError, "device is 'meta', which this machine cannot use"),
         ({"lr": float("nan")}, ValueError, "lr must be a finite number"),
         ({"lr": float("inf")}, ValueError, "lr must be a finite number"),
-        ({"lr": "fast"}, TypeError, "lr must be a number above 0, not str 'fast'"),
+        ({"lr": "fast"}, TypeError, "lr must be a number above 0 and at most 1e.06, not str 'fast'"),
         ({"steps": 0}, ValueError, "steps must be a whole number of at least 1"),
         ({"steps": 2.0}, TypeError, "steps must be a whole number"),
         ({"seed": -1}, ValueError, "seed must be"),
@@ -351,6 +363,56 @@ def test_images_of_another_size_are_refused(toy, make):
 def test_what_is_no_model_or_no_split_is_refused(toy):
     refused(TypeError, "model must be a module with terms", toy.train, nn.Linear(2, 2))
     refused(TypeError, "split must be a data.Split.*not a Dataset", toy)
+    refused(ValueError, "model must have weights that may learn, and this VAE has none", toy.train, frozen())
+    with torch.device("meta"):
+        ghost = VAE(2, image_shape=SHAPE)
+    with pytest.raises(ValueError, match="model must have weights that are numbers"):
+        fit(ghost, toy.train, **SETTINGS)
+
+
+def frozen() -> VAE:
+    return vae().requires_grad_(False)
+
+
+TERMS = {
+    "numbers": (lambda recon, kl: (1.0, 2.0), TypeError, "two tensors of floats, not float 1.0, float 2.0"),
+    "whole numbers": (lambda recon, kl: (recon.long(), kl.long()), TypeError, "two tensors of floats"),
+    "one": (lambda recon, kl: recon + kl, TypeError, "two tensors of floats, not torch.float32"),
+    "three": (lambda recon, kl: (recon, kl, kl), TypeError, "two tensors of floats"),
+    "none": (lambda recon, kl: None, TypeError, "two tensors of floats, not None"),
+    "columns": (lambda recon, kl: (recon[:, None], kl), ValueError, r"not \[32, 1\] and \[32\]: sum over pixels"),
+    "means": (
+        lambda recon, kl: (recon.mean(), kl.mean()),
+        ValueError,
+        r"recon \[32\] and kl \[32\].*not \[\] and \[\]",
+    ),
+    "a mean": (lambda recon, kl: (recon, kl.mean()), ValueError, r"not \[32\] and \[\]"),
+    "one for all": (lambda recon, kl: (recon.mean()[None], kl.mean()[None]), ValueError, r"not \[1\] and \[1\]"),
+    "detached": (lambda recon, kl: (recon.detach(), kl.detach()), ValueError, "have gradients: leave out detach"),
+}
+
+
+@pytest.mark.parametrize("kind", TERMS)
+def test_terms_that_are_no_number_for_each_image_are_refused(toy, kind):
+    change, error, match = TERMS[kind]
+
+    class Changed(VAE):
+        def terms(self, x, y=None):
+            return change(*super().terms(x, y))
+
+    with pytest.raises(error, match=match):
+        fit(Changed(2, image_shape=SHAPE), toy.train, **SETTINGS)
+
+
+def test_weights_that_the_last_step_spoils_are_an_error(toy):
+    class Spoiled(VAE):
+        def terms(self, x, y=None):
+            recon, kl = super().terms(x, y)
+            recon.register_hook(lambda slope: slope * float("inf"))
+            return recon, kl
+
+    with pytest.raises(FloatingPointError, match="after the last step there are weights that are infinite or NaN"):
+        fit(Spoiled(2, image_shape=SHAPE), toy.train, **(SETTINGS | {"steps": 1}))
 
 
 @pytest.mark.parametrize("seen", [3, [torch.zeros(1)], {"a": 1.0}])

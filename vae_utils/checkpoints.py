@@ -9,7 +9,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from vae_utils import models
+from vae_utils import inputs, models
 from vae_utils.fingerprints import fingerprint
 from vae_utils.sources import write_atomic
 
@@ -22,19 +22,21 @@ def save(path: str | Path, model: nn.Module, *, arrays: dict[str, Tensor] | None
 
     arrays are kept beside the weights (a training history, say). Facts must be of the kinds that JSON has.
 
-    Raises: ValueError for a model that `load` could not build again from its class and configuration: of another class,
-    or with networks of your own; OSError if the file cannot be written.
+    Raises: TypeError or ValueError for what is no path, or no arrays by name; ValueError for a model that `load` could
+    not build again from its class and configuration: of another class, or with networks of your own; OSError if the
+    file cannot be written.
     """
-    kind = type(model).__name__
+    path, kind = inputs.check_path("path", path), type(model).__name__
     if models.KNOWN.get(kind) is not type(model):
-        raise ValueError(f"cannot keep a {kind}: known are {', '.join(models.KNOWN)}; save its state_dict yourself")
+        known = f"known are {', '.join(models.KNOWN)}"
+        raise ValueError(f"model is none of the series: cannot keep a {kind}: {known}; save its state_dict yourself")
     weights = {name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    header = {"class": kind, "config": _json("config", model.config), "facts": _json("facts", facts)}
+    header = {"class": kind, "config": as_json("config", model.config), "facts": as_json("facts", facts)}
     if not _says_all(header, weights, model):
         raise ValueError(
             f"cannot keep this {kind}: its configuration does not say all of it; save its state_dict yourself"
         )
-    write(path, header, weights, arrays or {})
+    write(path, header, weights, {} if arrays is None else arrays)
 
 
 def load(path: str | Path, **expected: object) -> nn.Module:
@@ -45,7 +47,7 @@ def load(path: str | Path, **expected: object) -> nn.Module:
     """
     header, weights, _ = read(path)
     facts = json.loads(header["facts"])
-    for name, value in json.loads(_json("expected", expected)).items():
+    for name, value in json.loads(as_json("expected", expected)).items():
         if facts.get(name) != value:
             raise ValueError(
                 f"{path} was made with {name} = {facts.get(name)!r}, not {value!r}: train anew, or ask for that"
@@ -63,23 +65,32 @@ def load(path: str | Path, **expected: object) -> nn.Module:
 def write(path: str | Path, header: dict[str, str], weights: dict[str, Tensor], arrays: dict[str, Tensor]) -> None:
     """Write a header, weights and arrays into one file, whole or not at all, with a checksum over all of it.
 
-    Raises: OSError if the file cannot be written.
+    Raises: TypeError or ValueError for what is no path, no header of texts, or no tensors by name; OSError if the file
+    cannot be written.
     """
+    path = inputs.check_path("path", path)
+    check_texts("header", header)
+    for name, text in header.items():
+        inputs.check_text(f"header[{name!r}]", text)
+    _check_tensors("weights", weights)
+    _check_tensors("arrays", arrays)
     versions = json.dumps({"torch": torch.__version__, "python": platform.python_version()})
     header = header | {"format": FORMAT, "versions": versions}
     groups = {"weights": weights, "arrays": arrays}
     tensors = {f"{group}/{name}": tensor for group, parts in groups.items() for name, tensor in parts.items()}
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    if not write_atomic(Path(path), to_bytes(tensors, header | {"sha256": _checksum(header, tensors)})):
+    if not write_atomic(path, to_bytes(tensors, header | {"sha256": _checksum(header, tensors)})):
         raise OSError(f"cannot write {path}: choose a folder that can be written to, or set VAE_TRAINED to one")
 
 
 def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor], dict[str, Tensor]]:
     """Return the header, the weights and the arrays of a checkpoint.
 
-    Raises: FileNotFoundError; ValueError if the file is no checkpoint of this package, or damaged.
+    Raises: FileNotFoundError; TypeError or ValueError for what is no path; ValueError if the file is no checkpoint of
+    this package, or damaged.
     """
-    if not Path(path).is_file():
+    path = inputs.check_path("path", path)
+    if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}: train the model first")
     try:
         with safe_open(path, framework="pt") as file:
@@ -131,10 +142,24 @@ def _checksum(header: dict[str, str], tensors: dict[str, Tensor]) -> str:
     return fingerprint((sorted(header.items()), sorted(tensors.items(), key=lambda pair: pair[0])))
 
 
-def _json(name: str, value: object) -> str:
+def check_texts(name: str, table: object) -> None:
+    """Raise TypeError unless this is a dictionary with texts for keys."""
+    if not isinstance(table, dict) or not all(isinstance(key, str) for key in table):
+        raise TypeError(f"{name} must be a dictionary, its keys text, not {inputs.described(table)}")
+
+
+def _check_tensors(name: str, parts: object) -> None:
+    check_texts(name, parts)
+    for key, part in parts.items():
+        if not isinstance(part, Tensor) or part.is_meta or part.layout != torch.strided or part.is_quantized:
+            raise TypeError(f"{name} must be plain tensors by name, and {key} is {inputs.described(part)}")
+
+
+def as_json(name: str, value: object, **options: bool) -> str:
+    """Return a value as JSON. Raises: ValueError for what JSON has not."""
     try:
-        return json.dumps(value)
-    except TypeError as error:
+        return json.dumps(value, **options)
+    except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(
             f"{name} must be of the kinds that JSON has, to be kept ({error}): save the state_dict"
         ) from None

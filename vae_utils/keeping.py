@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,13 +12,16 @@ import torch
 from filelock import FileLock, Timeout
 from torch import nn
 
-from vae_utils import checkpoints, models, runtime
+from vae_utils import checkpoints, inputs, models, runtime
+from vae_utils import training_checks as checks
 from vae_utils.data import Dataset
 from vae_utils.fingerprints import Unpinned, fingerprint
 from vae_utils.history import History
 from vae_utils.training import Watcher, fit
 
 Facts = dict[str, object]
+LONGEST = 50  # letters of a name, of up to four bytes each
+NAME = rf"\w[\w .-]{{0,{LONGEST - 1}}}"
 NOT_ALL = "not kept, because the training changed more of the model than its weights and buffers"
 
 
@@ -44,14 +48,17 @@ def fit_once(
     changes more of the model than weights and buffers; log_dir sees only what is trained; checkpoint and
     checkpoint_every do not count. The random numbers of whoever calls stay as they were.
 
-    Raises: as `training.fit`.
+    Raises: TypeError or ValueError for a name that no file can have, or what is no data.Dataset; else as
+    `training.fit`.
     """
+    _check_name(name)
     device = runtime.get_device(device)
+    looks = checks.check_looks(callback, callback_steps, inputs.check_whole("steps", steps, 1, inputs.MOST_STEPS))
     watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
     resumed = {name: settings.pop(name) for name in ("checkpoint", "checkpoint_every") if name in settings}
     try:
         facts = training_facts(model, dataset, {"steps": steps, **settings})
-        watched = fingerprint((callback, sorted(callback_steps))) if callback or callback_steps else None
+        watched = fingerprint((callback, sorted(looks))) if looks else None
         besides = _besides_weights(model)
     except Unpinned as error:
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
@@ -75,8 +82,13 @@ def fit_once(
 def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, object]) -> Facts:
     """Return all that decides what a training makes of a model, of the kinds that JSON has.
 
-    Raises: Unpinned if the model reaches something without content that could be looked at, such as an open file.
+    Raises: Unpinned if the model reaches something without content that could be looked at, such as an open file;
+    TypeError or ValueError for what is no model, no data set or no settings.
     """
+    checks.check_model(model)
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset must be a data.Dataset, as of load_dataset, not a {type(dataset).__name__}")
+    checkpoints.check_texts("settings", settings)
     return {
         "class": _name_of(model),
         "model": fingerprint(model),
@@ -88,14 +100,27 @@ def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, objec
 
 
 def kept_path(name: str, facts: Facts) -> Path:
-    """Return the file under data/trained (or VAE_TRAINED) for a training, its name keyed by its facts."""
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
-    return trained_folder() / f"{name}-{key}.safetensors"
+    """Return the file under data/trained (or VAE_TRAINED) for a training, its name keyed by its facts.
+
+    Raises: TypeError, ValueError for a name that no file can have, or facts that JSON has not.
+    """
+    checkpoints.check_texts("facts", facts)
+    key = hashlib.sha256(checkpoints.as_json("facts", facts, sort_keys=True).encode()).hexdigest()[:8]
+    return trained_folder() / f"{_check_name(name)}-{key}.safetensors"
 
 
 def trained_folder() -> Path:
     """Return where trained models are kept: VAE_TRAINED, else the project's data/trained."""
     return Path(os.environ.get("VAE_TRAINED") or runtime.project_root() / "data" / "trained")
+
+
+def _check_name(name: str) -> str:
+    """Return the name if it can begin that of a file, on all systems, and leads to no other folder."""
+    if not re.fullmatch(NAME, inputs.check_text("name", name)):
+        raise ValueError(
+            f"name must be 1 to {LONGEST} letters, digits, spaces and -._ for a file, not {inputs.described(name)}"
+        )
+    return name
 
 
 def _kept(path: Path, model: nn.Module, facts: Facts, watched: str | None) -> History | None:

@@ -64,9 +64,10 @@ def draw_unbalanced(labels: Tensor, counts: Sequence[int], seed: int) -> Tensor:
         inputs.check_whole("counts", count)
     if not classes or len(counts) != len(classes) or min(counts) < 1:
         raise ValueError(f"counts must be {len(classes)} positive numbers, one for each class, not {list(counts)}")
-    fewest = labels[labels != UNKNOWN].unique(return_counts=True)[1].min()
-    if max(counts) > fewest:
-        raise ValueError(f"counts go up to {max(counts)}, and of one class there are {fewest} examples: ask for less")
+    sizes = labels[labels != UNKNOWN].unique(return_counts=True)[1]
+    if max(counts) > sizes.min():
+        few = f"class {classes[sizes.argmin()]} has {sizes.min()} examples, fewer than the {max(counts)} asked for"
+        raise ValueError(f"counts go up to {max(counts)}, but {few}: ask for less")
     pool = draw_labels(labels, len(classes) * max(counts), seed)
     order = torch.randperm(len(classes), generator=torch.Generator().manual_seed(seed)).tolist()
     chosen = (pool[labels[pool] == classes[k]][:count] for k, count in zip(order, counts, strict=True))

@@ -90,8 +90,7 @@ def check_answer(name: str, value: Tensor, shape: list[int]) -> None:
         wanted = "a scalar" if not shape else f"the shape {shape}"
         came = inputs.described(value)
         raise TypeError(f"{name} must return a tensor of floats of {wanted}, not {came}: leave out .item() or a mean")
-    if name == "nll":
-        inputs.check_finite("nll", value)
+    inputs.check_finite(name, value)
 
 
 def check_weighted_sum(misfit: float, a: float, b: float, nll_spread: float, kl_spread: float) -> None:

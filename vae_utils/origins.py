@@ -41,15 +41,30 @@ def version_of(module: str) -> str | None:
     return None if version is None else str(version)
 
 
+def _check_code(code: object) -> None:
+    if not isinstance(code, CodeType):
+        raise TypeError(f"code must be code, as f.__code__ of a function f is, not a {type(code).__name__}")
+
+
 def looked_up(code: CodeType) -> set[str]:
-    """Return the names that code looks up around it, and the functions written inside it."""
+    """Return the names that code looks up around it, and the functions written inside it.
+
+    Raises: TypeError for what is no code.
+    """
+    _check_code(code)
     how = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
     names = {step.argval for step in dis.get_instructions(code) if step.opname in how}
     return names.union(*(looked_up(part) for part in code.co_consts if isinstance(part, CodeType)))
 
 
 def imported(code: CodeType, package: str | None) -> set[str]:
-    """Return the modules that code imports where it runs, and what it takes out of them, which may be modules too."""
+    """Return the modules that code imports where it runs, and what it takes out of them, which may be modules too.
+
+    Raises: TypeError for what is no code, or no name of a package.
+    """
+    _check_code(code)
+    if package is not None and not isinstance(package, str):
+        raise TypeError(f"package must be text or None, not a {type(package).__name__}: write its name in quotes")
     found: set[str] = set()
     steps = [step for step in dis.get_instructions(code) if step.opname != "EXTENDED_ARG"]
     for level, names, step in zip(steps, steps[1:], steps[2:], strict=False):

@@ -1,14 +1,14 @@
 """A training that was cut off, on disk: weights, optimizer, random numbers, curves; and the way back in."""
 
 import json
-from pathlib import Path
+import os
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from vae_utils import checkpoints
+from vae_utils import checkpoints, inputs
 from vae_utils.fingerprints import fingerprint
 from vae_utils.history import History
 
@@ -18,15 +18,17 @@ Found = tuple[dict[str, object], dict[str, Tensor], dict[str, Tensor]]  # facts,
 class Resumable:
     """Keep one training in a file while it runs; `training.fit` makes one, before the first step.
 
-    Raises: ValueError, when it is made, if the file is damaged, or of another training.
+    Raises: TypeError or ValueError, when it is made, if that is no path, or the file is damaged or of another training.
     """
 
     __fingerprint__ = "goes on to the same bits"  # as tests/test_resuming.py shows: no result depends on it
 
-    def __init__(self, path: Path, model: nn.Module, split: object, settings: dict[str, object], code: object) -> None:
+    def __init__(
+        self, path: str | os.PathLike, model: nn.Module, split: object, settings: dict[str, object], code: object
+    ) -> None:
         facts = {"model": fingerprint(model), "data": fingerprint(split), "settings": fingerprint(settings)}
         facts["code"] = fingerprint((code, torch.__version__))
-        self.path, self.kind, self.facts = path, type(model).__name__, facts
+        self.path, self.kind, self.facts = inputs.check_path("checkpoint", path), type(model).__name__, facts
         self.found = self._read()  # before anything changes
 
     def _read(self) -> Found | None:

@@ -10,6 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vae_utils import inputs
+
+MOST_SEED = 2**32 - 1  # what NumPy takes
+
 
 def project_root() -> Path:
     """Return the folder that holds vae_utils, data and notebooks."""
@@ -26,19 +30,36 @@ def where_am_i() -> str:
 def get_device(wish: torch.device | str | None = None) -> torch.device:
     """Return the device asked for; else that in the variable VAE_DEVICE; else the fastest: cuda, then mps, then cpu.
 
-    Raises: ValueError for what names no device, or none that this machine has.
+    Raises: TypeError or ValueError for what names no device, or none that this machine has.
     """
     name, wish = ("device", wish) if wish is not None else ("VAE_DEVICE", os.environ.get("VAE_DEVICE") or None)
     if wish is not None:
-        try:
-            torch.empty(1, device=wish)
-        except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
-            first = str(error).splitlines()[0]
-            raise ValueError(f"{name} is {wish!r}, which this machine cannot use; try cpu ({first})") from None
-        return torch.device(wish)
+        return check_device(name, wish)
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def check_device(name: str, wish: object) -> torch.device:
+    """Return the device of this machine that is asked for. Raises: TypeError, ValueError."""
+    with _sentence(name, wish):
+        device = torch.device(wish)
+        if device.type == "meta" or (device.type == "cpu" and device.index):
+            raise RuntimeError("nothing can be computed there")
+        torch.empty(1, device=device)
+    return device
+
+
+@contextmanager
+def _sentence(name: str, wish: object) -> Iterator[None]:
+    """Say in a sentence what PyTorch says of a device that there is not."""
+    if isinstance(wish, bool) or not isinstance(wish, str | int | torch.device):
+        raise TypeError(f"{name} must be a device, such as cpu or cuda, not {inputs.described(wish)}: pass its name")
+    try:
+        yield
+    except (RuntimeError, AssertionError, OverflowError, TypeError, ValueError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"{name} is {wish!r}, which this machine cannot use; try cpu ({first})") from None
 
 
 @contextmanager
@@ -47,11 +68,16 @@ def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> 
 
     Without a seed the block goes on with the numbers that it finds. torch.random.fork_rng would leave out a Mac's GPU,
     and warn of several others.
+
+    Raises: TypeError or ValueError for what is no seed, or no device.
     """
-    device = torch.device(device)
-    kind = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
-    where = (device,) if device.type == "cuda" else ()
-    state, there = torch.get_rng_state(), kind.get_rng_state(*where) if kind else None
+    if seed is not None:
+        seed = inputs.check_whole("seed", seed, 0, inputs.MOST_SEED)
+    with _sentence("device", device):
+        device = torch.device(device)
+        kind = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
+        where = (device,) if device.type == "cuda" else ()
+        state, there = torch.get_rng_state(), kind.get_rng_state(*where) if kind else None
     try:
         if seed is not None:
             torch.default_generator.manual_seed(seed)
@@ -68,14 +94,18 @@ def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> 
 
 
 def set_seed(seed: int) -> None:
-    """Seed Python, NumPy and PyTorch on every device."""
+    """Seed Python, NumPy and PyTorch on every device. Raises: TypeError, ValueError for what is no seed."""
+    seed = inputs.check_whole("seed", seed, 0, MOST_SEED)
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
 
 
 def start(seed: int = 0) -> torch.device:
-    """Seed everything, say in one line what this runs on, and return the device."""
+    """Seed everything, say in one line what this runs on, and return the device.
+
+    Raises: as `set_seed`, and as `get_device` for VAE_DEVICE.
+    """
     set_seed(seed)
     device = get_device()
     if device.type == "cuda":

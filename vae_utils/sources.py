@@ -17,6 +17,8 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from urllib.error import HTTPError
 
+from vae_utils import inputs
+
 PATIENCE = 10.0  # seconds until the first byte, all mirrors and the import of torchvision together
 PER_MIRROR = 4.0  # seconds one mirror may take to answer
 STALL = 10.0  # seconds without a byte, once a download runs
@@ -39,8 +41,6 @@ SHA256 = {  # of the unpacked files, in the order of FILES
         "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ),
 }
-
-
 WRONG, TOO_LARGE = "its checksum is wrong", "it has more than the {:,} bytes it should have"
 
 
@@ -53,7 +53,10 @@ class SourceError(RuntimeError):
 
 
 def write_atomic(path: Path, content: bytes) -> bool:
-    """Write a file whole or not at all, also where Ctrl-C comes in between; return False where it cannot be written."""
+    """Write a file whole or not at all, also where Ctrl-C comes in between; return False where it cannot be written.
+    Raises: TypeError, ValueError.
+    """
+    path, content = inputs.check_path("path", path), inputs.check_bytes("content", content)
     temporary = path.parent / f".{path.name}-{secrets.token_hex(8)}"  # known before it is there, so never left
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +78,9 @@ def read_files(name: str, root: Path) -> tuple[list[bytes], list[str]]:
     A file under root/MNIST/raw (torchvision's layout, packed or not) is used only if its contents have the right
     SHA-256; a damaged one is named and replaced by a fresh download where that is possible.
 
-    Raises: SourceError, naming every damaged file, if a file is neither there nor to be downloaded.
+    Raises: TypeError, ValueError; SourceError, naming each damaged file, if one is neither there nor to be downloaded.
     """
+    name, root = inputs.check_choice("name", name, FOLDERS), inputs.check_path("root", root)
     digests, sizes = (dict(zip(FILES, values, strict=True)) for values in (SHA256[name], SIZES))
     folder, contents, damaged, replaced = root / FOLDERS[name] / "raw", {}, {}, set()
     for stem in FILES:
@@ -146,7 +150,8 @@ def _download(name: str, stem: str, digest: str, size: int) -> tuple[bytes, byte
 
 
 def mirrors(name: str) -> list[str]:
-    """Return the addresses that the installed torchvision downloads a data set from."""
+    """Return the addresses that the installed torchvision downloads a data set from. Raises: as `read_files`."""
+    inputs.check_choice("name", name, FOLDERS)
     from torchvision import datasets  # takes seconds: only where something is downloaded
 
     return list(getattr(datasets, FOLDERS[name]).mirrors)

@@ -4,13 +4,13 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from vae_utils import inputs
+from vae_utils import training_checks as checks
 from vae_utils.data import Split, minibatches
 from vae_utils.fingerprints import fingerprint
 from vae_utils.history import History, Snapshots
@@ -56,19 +56,19 @@ def fit(
     that is worth is in data/results/momentum_cycle.csv (python -m experiments.momentum_cycle).
 
     Raises: TypeError or ValueError for a setting out of range, or data that the model cannot learn from;
-    FloatingPointError, naming the step, if the loss stops being finite.
+    FloatingPointError, naming the step, if the loss stops being finite, or if the weights are not when it ends.
     """
-    settings = _check_settings(steps, batch_size, lr, beta, seed)
+    settings = checks.check_settings(steps, batch_size, lr, beta, seed)
     steps, batch_size, lr, beta, seed = settings.values()
-    looks = _check_looks(callback, callback_steps, steps)
-    _check_data(model, split)
+    looks = checks.check_looks(callback, callback_steps, steps)
+    checks.check_data(model, split)
     minibatches(split, batch_size)  # refuses a batch that is too large, before anything changes
-    device = get_device(device)
-    saved = None
+    device, saved = get_device(device), None
+    inputs.check_whole("checkpoint_every", checkpoint_every, 1)
+    log_dir = None if log_dir is None else checks.check_log(log_dir)
     if checkpoint is not None:
-        inputs.check_whole("checkpoint_every", checkpoint_every, 1)
         watch = {"looks": sorted(looks), "callback": callback}
-        saved = Resumable(Path(checkpoint), model, split, settings | watch, code=fit)
+        saved = Resumable(checkpoint, model, split, settings | watch, code=fit)
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
@@ -83,7 +83,7 @@ def fit(
                 if saved and step % checkpoint_every == 0:
                     saved.store(record.history(), model, optimizer, schedule, device)
                 x, y = next(batches)
-                recon, kl = model.terms(x, y)
+                recon, kl = checks.check_terms(model.terms(x, y), len(x))
                 loss = (recon + beta * kl).mean()
                 optimizer.zero_grad()
                 loss.backward()
@@ -94,6 +94,7 @@ def fit(
                     _drop_faded(optimizer)
             if steps in looks:
                 record.snapshot(callback, steps, model, device)
+        _check_weights(model)
         if saved and len(record) == steps:  # stopped by hand, it stays: from the last whole step that was stored
             saved.remove()
     model.eval()
@@ -171,7 +172,7 @@ class _Record:
                     self.writer.add_scalar(name, value, step)
         bad = (~new.isfinite()).any(1).nonzero()
         if len(bad):
-            raise FloatingPointError(_explain(self.checked + bad[0].item(), *new[bad[0].item()].tolist()))
+            raise FloatingPointError(checks.loss_gone(self.checked + bad[0].item(), *new[bad[0].item()].tolist()))
         self.bar.update(len(new))
         loss, recon, kl = new.mean(0).tolist()
         self.bar.set_postfix_str(f"loss {loss:.1f} = recon {recon:.1f} + {self.beta:g} x kl {kl:.1f} nats")
@@ -183,47 +184,12 @@ class _Record:
         return History(loss, recon, kl, getattr(self, "took", None) or self.seconds, self.snapshots)
 
 
-def _check_settings(steps: int, batch_size: int, lr: float, beta: float, seed: int) -> dict[str, int | float]:
-    """Return the settings as Python's own numbers."""
-    return {
-        "steps": inputs.check_whole("steps", steps, 1),
-        "batch_size": inputs.check_whole("batch_size", batch_size, 1),
-        "lr": inputs.check_number("lr", lr, 0, above=True),
-        "beta": inputs.check_number("beta", beta, 0),
-        "seed": inputs.check_whole("seed", seed, 0, 2**63 - 1),
-    }
-
-
-def _check_looks(callback: Watcher | None, callback_steps: Collection[int], steps: int) -> frozenset[int]:
-    """Return when to call back."""
-    looks = frozenset(inputs.check_whole("callback_steps", step, 0, steps) for step in callback_steps)
-    if (callback is None) != (not looks):
-        missing = "callback_steps were given without a callback: pass callback=f, called as f(step, model)"
-        other = "callback was given without callback_steps: say when, as in callback_steps=range(0, steps + 1, 100)"
-        raise ValueError(other if callback is not None else missing)
-    return looks
-
-
-def _check_data(model: nn.Module, split: Split) -> None:
-    """Look once at what the loop will not look at again."""
-    if not isinstance(model, nn.Module) or not callable(getattr(model, "terms", None)):
-        raise TypeError(f"model must be a module with terms(x, y) -> recon [B], kl [B], not a {type(model).__name__}")
-    if not all(hasattr(split, name) for name in ("labels", "shape", "to", "__getitem__")):
-        raise TypeError(f"split must be a data.Split, as dataset.train is, not a {type(split).__name__}")
-    if hasattr(model, "check_data"):
-        model.check_data(split.shape, split.labels)
-
-
-def _explain(step: int, loss: float, recon: float, kl: float) -> str:
-    cause = (
-        "logvar has grown so large that exp(logvar) overflows"
-        if kl == float("inf")
-        else "the weights have become infinite or NaN, or the data hold such values"
-    )
-    return (
-        f"at step {step} the loss is {loss} (recon {recon}, kl {kl}): most likely {cause}. "
-        "Lower the learning rate, and build the model anew: its weights are no longer usable."
-    )
+def _check_weights(model: nn.Module) -> None:
+    """Look once, at the end, at what the last step has made of the weights. Raises: FloatingPointError."""
+    if not all(weights.isfinite().all() for weights in model.parameters()):
+        raise FloatingPointError(
+            "after the last step there are weights that are infinite or NaN: lower lr, and build the model anew"
+        )
 
 
 def _drop_faded(optimizer: torch.optim.Optimizer) -> None:
