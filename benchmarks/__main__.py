@@ -1,7 +1,8 @@
 """Compare training by `fit` with the usual way, in one table: python -m benchmarks [PART ...] [--seeds 3]
 
 speed: a step of each side, in turn, and the bare matrix products (a minute). footprint: memory and imports (a minute).
-race: seconds to a held-out loss (up to half an hour). Without a name, all of them.
+race: seconds to a held-out loss (up to half an hour). Without a name, all of them. More: python -m benchmarks.profile,
+python -m benchmarks.race --search, python -m benchmarks.slider_latency.
 """
 
 import argparse
@@ -11,7 +12,9 @@ from benchmarks import footprint, race, report, speed
 
 def main() -> None:
     """Measure what was asked for, and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        "python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("parts", nargs="*", metavar="part", help="speed, footprint, race; all of them by default")
     parser.add_argument("--seeds", type=int, default=3, help="of the race")
     options = parser.parse_args()

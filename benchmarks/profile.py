@@ -9,8 +9,8 @@ from collections import defaultdict
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.sides import PIXELS, Net, ours
-from vae_utils.data import Split, load_dataset
+from benchmarks.sides import PIXELS, Net, full_mnist, ours
+from vae_utils.data import Split
 
 STEPS = 200
 GROUPS = {  # the operations of each group, by the beginning of their names
@@ -48,7 +48,7 @@ def shares(train: Split, steps: int = STEPS, pixels: int = PIXELS) -> dict[str, 
 
 def main() -> None:
     """Print the groups."""
-    found = shares(load_dataset("mnist").train)
+    found = shares(full_mnist().train)
     whole = sum(found.values())
     print("| where | ms a step under the profiler | share |\n|---|---|---|")
     for group, milliseconds in found.items():

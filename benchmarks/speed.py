@@ -9,8 +9,20 @@ import torch
 from torch import Tensor
 
 from benchmarks.report import Line, ranged
-from benchmarks.sides import BATCH, HIDDEN, LATENTS, PIXELS, Net, devices, now, ours, usual_loader, usual_steps
-from vae_utils.data import Split, load_dataset
+from benchmarks.sides import (
+    BATCH,
+    HIDDEN,
+    LATENTS,
+    PIXELS,
+    Net,
+    devices,
+    full_mnist,
+    now,
+    ours,
+    usual_loader,
+    usual_steps,
+)
+from vae_utils.data import Split
 
 STEPS, ROUNDS = 200, 7
 
@@ -84,7 +96,8 @@ def lines(times: list[Round], device: torch.device, work: int) -> list[Line]:
 
 def measure() -> list[Line]:
     """Measure every device at hand."""
-    train, loader, found = load_dataset("mnist").train, usual_loader(), []
+    train = full_mnist().train
+    loader, found = usual_loader(), []
     for device in devices():
         found += lines(rounds(device, train, loader), device, flops(products(device)))
     return found
