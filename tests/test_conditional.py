@@ -368,7 +368,7 @@ def test_what_is_no_glimpse_is_refused():
     model, x = Completer(2, "mlp", SMALL), torch.rand(4, *SMALL)
     given = model.condition(x[:3])
     assert isinstance(given, Glimpse)
-    for wrong, came in ((None, "None"), (torch.ones(4), "tensor"), (given, "one of 3")):
+    for wrong, came in ((None, "None"), (torch.ones(4), "torch.float32"), (given, "one of 3")):
         for call in (lambda w=wrong: model.encode(x, w), lambda w=wrong: model.decode(torch.zeros(4, 2), w)):
             with pytest.raises(ValueError, match=f"must be a glimpse of 4 images, not {came}"):
                 call()
@@ -378,7 +378,7 @@ def test_what_is_no_glimpse_is_refused():
     ("latents", "kind"), [(-1, ValueError), (2.0, TypeError), ("2", TypeError), (None, TypeError), (True, TypeError)]
 )
 def test_a_completer_needs_a_latent_size(latents, kind):
-    with pytest.raises(kind, match="latent_dim must be a whole number of at least 0, not"):
+    with pytest.raises(kind, match="latent_dim must be a whole number of at least 0 and at most 10000, not"):
         Completer(latents)
 
 
@@ -390,11 +390,36 @@ def test_a_completer_has_nothing_to_sample_from_without_a_part_of_an_image():
     ("call", "kind", "said"),
     [
         (lambda m, x: m.complete(255 * x), ValueError, r"x must lie in \[0, 1\]"),
-        (lambda m, x: m.complete(x, n=0), ValueError, "n must be a whole number of at least 1, not 0"),
+        (lambda m, x: m.complete(x, n=0), ValueError, "n must be a whole number of at least 1 .*, not 0"),
         (lambda m, x: m.complete(x[0]), ValueError, r"x must have the shape \[B, 1, 8, 8\], not \[1, 8, 8\]"),
         (lambda m, x: m.complete(x.double()), TypeError, "x must be torch.float32, as the weights are"),
+        (lambda m, x: m.prior(None), ValueError, "given must be a glimpse of images, not None"),
+        (lambda m, x: m.condition(x).repeat(-1), ValueError, "times must be a whole number of at least 1"),
+        (lambda m, x: m.condition(x).repeat(10**12), ValueError, "times must be .* at most 50000, not 1000000000000"),
+        (
+            lambda m, x: m.encode(x, Completer(3, "mlp", SMALL).condition(x)),
+            ValueError,
+            "given must be a glimpse of this model, of the sizes .*, 2, 128.*, not .*, 3, 128",
+        ),
+        (lambda m, x: m.nll(x[:1], x, m.condition(x)), ValueError, r"x_logits must have the shape \[2, 1, 8, 8\]"),
+        (
+            lambda m, x: Glimpse(x > 0, x[:, 0, 0, :2] * float("nan"), x[:, 0, 0, :2], x[:, 0, 0]),
+            ValueError,
+            "mu must be finite",
+        ),
+        (lambda m, x: Glimpse(x, x, x, x), TypeError, r"seen must be booleans \[B, 1, H, W\], not torch.float32"),
+        (lambda m, x: any_part(10**9, 8, 8), ValueError, "n must be a whole number .*, not 1000000000"),
+        (lambda m, x: any_part(2, 10**9, 8), ValueError, "height must be .* at most 4096, not 1000000000"),
+        (lambda m, x: quadrants_seen(1, 8, 8, "toaster"), ValueError, "device is 'toaster', which this machine cannot"),
+        (lambda m, x: quadrants_seen(1, 8, 8, [1]), TypeError, "device must be a torch.device, its name or None"),
+        (lambda m, x: CVAE(2, "mlp", SMALL).prior([1]), TypeError, r"y must be int64 \[B\]"),
+        (
+            lambda m, x: CVAE(2, "mlp", SMALL, 3).prior(torch.tensor([9])),
+            ValueError,
+            "y must be from 0 to 2, not",
+        ),
         (lambda m, x: any_part(0, 8, 8), ValueError, "n must be a whole number of at least 1"),
-        (lambda m, x: quadrants_seen(1, 8, 1), ValueError, "width must be a whole number of at least 2, not 1"),
+        (lambda m, x: quadrants_seen(1, 8, 1), ValueError, "width must be a whole number of at least 2 .*, not 1"),
     ],
 )
 def test_what_cannot_be_completed_is_refused(call, kind, said):

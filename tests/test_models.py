@@ -4,8 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from vae_utils.models import KNOWN, VAE, Autoencoder, DigitJudge
-from vae_utils.networks import NETWORKS, build_decoder, build_encoder
+from vae_utils.inputs import trusted
+from vae_utils.models import CVAE, KNOWN, M2, VAE, Autoencoder, Classifier, CodeM2, Completer, DigitJudge, LabelledVAE
+from vae_utils.models import PoseVAE as Pose
+from vae_utils.networks import NETWORKS, ResidualBlock, build_decoder, build_encoder, conv_encoder
 
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 every_network = pytest.mark.parametrize("network", NETWORKS)
@@ -113,7 +115,7 @@ def test_a_latent_size_must_be_a_positive_whole_number(kind, latent_dim):
 def test_networks_refuse_what_they_cannot_be_built_for(build):
     with pytest.raises(ValueError, match="'resnet'; known: 'mlp', 'conv', 'wide', 'residual'"):
         build("resnet", (1, 28, 28), 4)
-    with pytest.raises(ValueError, match=r"\(channels, height, width\), not \(28, 28\)"):
+    with pytest.raises(ValueError, match=r"\(channels, height, width\), not tuple \(28, 28\)"):
         VAE(4, "mlp", (28, 28))
     with pytest.raises(TypeError, match="a name or a pair of modules"):
         build(None, (1, 28, 28), 4)
@@ -137,3 +139,123 @@ def test_the_same_seed_builds_the_same_weights(network):
         return torch.cat([weight.flatten() for weight in VAE(2, network, (1, 8, 8)).parameters()])
 
     assert torch.equal(weights(0), weights(0)) and not torch.equal(weights(0), weights(1))
+
+
+# ---- values, and sizes that no memory holds
+
+TINY, Y = (1, 8, 8), torch.tensor([0, 1])
+LOOKED_AT = {
+    "Autoencoder.encode": lambda x: Autoencoder(3, "mlp", TINY).encode(x),
+    "Autoencoder.terms": lambda x: Autoencoder(3, "mlp", TINY).terms(x),
+    "VAE.encode": lambda x: VAE(3, "mlp", TINY).encode(x),
+    "VAE.terms": lambda x: VAE(3, "mlp", TINY).terms(x),
+    "LabelledVAE.encode": lambda x: LabelledVAE(3, "mlp", TINY).encode(x),
+    "LabelledVAE.classify": lambda x: LabelledVAE(3, "mlp", TINY).classify(x),
+    "LabelledVAE.terms": lambda x: LabelledVAE(3, "mlp", TINY).terms(x, Y),
+    "PoseVAE.encode": lambda x: Pose(8, "conv", TINY).encode(x),
+    "PoseVAE.straighten": lambda x: Pose(8, "conv", TINY).straighten(x),
+    "CVAE.encode": lambda x: CVAE(3, "mlp", TINY).encode(x, Y),
+    "Completer.encode": lambda x: completing().encode(x, completing().condition(torch.ones(2, *TINY))),
+    "Completer.condition": lambda x: completing().condition(x),
+    "Completer.complete": lambda x: completing().complete(x),
+    "Classifier": lambda x: Classifier("mlp", TINY)(x),
+    "Classifier.terms": lambda x: Classifier("conv", TINY).terms(x, Y),
+    "DigitJudge": lambda x: DigitJudge(image_shape=TINY)(x),
+    "DigitJudge.terms": lambda x: DigitJudge(image_shape=TINY).terms(x, Y),
+    "M2.classify": lambda x: M2(3, "mlp", TINY).classify(x),
+    "M2.observe": lambda x: M2(3, "mlp", TINY).observe(x),
+    "M2.terms": lambda x: M2(3, "mlp", TINY).terms(x, Y),
+}
+
+
+def completing() -> Completer:
+    torch.manual_seed(0)
+    return Completer(3, "mlp", TINY)
+
+
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_images_that_are_none_are_refused(name):
+    x = torch.ones(2, *TINY)
+    for wrong in (255 * x, -x, x * float("nan")):
+        with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], not"):
+            LOOKED_AT[name](wrong)
+    for wrong in (x.long(), x.numpy(), [1], None, x.double()):
+        with pytest.raises(TypeError, match="x must be"):
+            LOOKED_AT[name](wrong)
+    with pytest.raises(ValueError, match="x must"):
+        LOOKED_AT[name](x[:0])
+    LOOKED_AT[name](x)
+
+
+@pytest.mark.parametrize("name", ["VAE.encode", "M2.classify", "Classifier"])
+def test_values_are_not_looked_at_where_they_are_trusted(name):
+    with trusted():
+        LOOKED_AT[name](255 * torch.ones(2, *TINY))
+
+
+def test_codes_are_any_finite_numbers():
+    codes = torch.tensor([[-3.0, 40.0]]).view(1, 1, 1, 2)
+    for model in (CodeM2(3, image_shape=(1, 1, 2)), Classifier("mlp", (1, 1, 2))):
+        assert all(term.isfinite().all() for term in model.terms(codes, Y[:1]))
+        with pytest.raises(ValueError, match="x must be finite"):
+            model.terms(codes / 0, Y[:1])
+    with pytest.raises(ValueError, match=r"image_shape must be \(1, 1, F\), that of a code, not \(1, 2, 2\)"):
+        CodeM2(3, image_shape=(1, 2, 2))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 3e38])
+def test_codes_of_which_no_image_can_be_made_are_refused(value):
+    z = torch.full((2, 8), value)
+    for call in (
+        lambda: Autoencoder(8, "mlp", TINY).decode(z),
+        lambda: VAE(8, "mlp", TINY).decode(z),
+        lambda: Pose(8, "conv", TINY).decode(z),
+        lambda: CVAE(8, "mlp", TINY).decode(z, Y),
+    ):
+        with pytest.raises(ValueError, match="z must (be finite|lie within)"):
+            call()
+
+
+HUGE = 10**12
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: VAE(3, "mlp", TINY).sample(HUGE), "n must ask for 1 to 100,000 images at once, not 1,000,000,000,000"),
+        (lambda: VAE(3, "mlp", TINY).sample(2, temperature=1e39), "temperature must be a finite number of at most 100"),
+        (lambda: CVAE(3, "mlp", TINY).sample(Y[:0]), "y must ask for 1 to 100,000 images at once, not 0"),
+        (lambda: CVAE(3, "mlp", TINY).sample(Y[:1].expand(200_000)), "y must ask for 1 to 100,000 images at once"),
+        (lambda: completing().complete(torch.ones(2, *TINY), n=HUGE), "n must be .* at most 50000, not 1000000000000"),
+        (lambda: VAE(HUGE), "latent_dim must be a whole number of at least 1 and at most 10000"),
+        (lambda: Pose(HUGE), "latent_dim must be a whole number of at least 1 and at most 10000"),
+        (lambda: Completer(features=HUGE), "features must be a whole number of at least 1 and at most 10000"),
+        (lambda: CVAE(classes=HUGE), "classes must be a whole number of at least 1 and at most 1000"),
+        (lambda: DigitJudge(HUGE), "classes must be a whole number of at least 1 and at most 1000"),
+        (lambda: VAE(3, "mlp", (1, 4096, 4096)), r"image_shape must have at most 512 x 512 = 262,144 pixels, not \(1,"),
+        (lambda: ResidualBlock(HUGE), "channels must be a whole number of at least 1 and at most 1024"),
+        (lambda: conv_encoder((1, 8, 8), 3, width=HUGE), "width must be a whole number of at least 1 and at most 512"),
+        (lambda: M2(alpha=1e39), "alpha must be a finite number of at least 0 and at most 1e\\+06"),
+        (lambda: LabelledVAE(weight=1e39), "weight must be a finite number of at least 0 and at most 1e\\+06"),
+        (lambda: Classifier(moves=1e39), "moves must be a finite number of at least 0 and at most 10"),
+    ],
+)
+def test_what_no_memory_holds_and_no_float_is_refused(call, said):
+    with pytest.raises(ValueError, match=said):
+        call()
+
+
+@pytest.mark.parametrize("build", [build_encoder, build_decoder])
+@pytest.mark.parametrize("network", ["mlp", (nn.Flatten(), nn.Flatten())])
+def test_sizes_of_a_network_are_whole_numbers(build, network):
+    for size in (-1, 0, 2.5, "a", None, HUGE):
+        with pytest.raises((TypeError, ValueError), match="(out|in)puts must be a whole number of at least 1"):
+            build(network, TINY, size)
+    for shape in ((-1, 8, 8), (1, 8.0, 8), (1, 8, "8")):
+        with pytest.raises((TypeError, ValueError), match="image_shape must be a whole number of at least 1"):
+            build(network, shape, 3)
+
+
+def test_binarise_is_a_switch():
+    with pytest.raises(TypeError, match="binarise must be True or False, not int 3"):
+        M2(binarise=3)

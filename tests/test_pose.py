@@ -5,6 +5,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vae_utils import evaluation
+from vae_utils.data import Split
 from vae_utils.models import PoseVAE, pose
 from vae_utils.models.pose import POSE, affine, inverse, warp
 
@@ -106,9 +108,41 @@ def test_a_device_with_the_gradient_is_used_in_silence(capsys, fresh):
     assert pose.warps_in_training("cpu") and capsys.readouterr().out == ""
 
 
+SPLIT = Split(torch.rand(3, 1, 8, 8), torch.arange(3))
+FIRST = {
+    "sample": lambda model: model.sample(2),
+    "decode": torch.no_grad()(lambda model: model.decode(torch.zeros(2, 8))),
+    "encode": torch.inference_mode()(lambda model: model.encode(SPLIT.images)),
+    "straighten": torch.no_grad()(lambda model: model.straighten(SPLIT.images)),
+    "terms": torch.inference_mode()(lambda model: model.terms(SPLIT.images)),
+    "evaluate": lambda model: evaluation.evaluate(model, SPLIT),
+    "encode_means": lambda model: evaluation.encode_means(model, SPLIT),
+    "log_likelihood": lambda model: evaluation.log_likelihood(model, SPLIT.images, samples=2),
+}
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_the_first_call_of_a_process_may_be_one_without_gradients(name, fresh):
+    FIRST[name](PoseVAE(8, "conv", (1, 8, 8)))
+    assert pose.warps_in_training("cpu") and torch.is_grad_enabled()
+
+
+def test_of_no_codes_no_image_is_drawn():
+    assert PoseVAE(8, "conv", (1, 8, 8)).decode(torch.zeros(0, 8)).shape == (0, 1, 8, 8)
+
+
 @pytest.mark.parametrize(
     ("call", "kind", "said"),
     [
+        (lambda: affine(torch.full((1, 6), float("nan"))), ValueError, "pose must be finite"),
+        (lambda: affine(torch.full((1, 6), 1e9)), ValueError, "pose must lie within -300 and 300, but reaches 1e"),
+        (
+            lambda: warp(torch.ones(1, 1, 8, 8), torch.eye(2, 3)[None].double()),
+            TypeError,
+            "matrix must be torch.float32, as x is, not torch.float64",
+        ),
+        (lambda: warp(torch.ones(1, 1, 0, 8), torch.eye(2, 3)[None]), ValueError, r"x must be images \[B, C, H, W\]"),
+        (lambda: warp(torch.full((1, 1, 8, 8), float("nan")), torch.eye(2, 3)[None]), ValueError, "x must be finite"),
         (lambda: affine(torch.zeros(3, 5)), ValueError, r"pose must have the shape \[B, 6\], not \[3, 5\]"),
         (lambda: affine(torch.zeros(3, 6, dtype=torch.int64)), TypeError, "pose must be a tensor of floats"),
         (lambda: inverse(torch.eye(3)[None]), ValueError, r"matrix must have the shape \[B, 2, 3\], not \[1, 3, 3\]"),
@@ -125,5 +159,11 @@ def test_what_is_no_pose_and_no_map_is_refused(call, kind, said):
         call()
 
 
-def test_a_map_that_cannot_be_undone_gives_no_numbers():
-    assert not inverse(torch.zeros(1, 2, 3)).isfinite().any()
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e18])
+def test_a_map_that_cannot_be_undone_is_refused(scale):
+    flat = torch.eye(2, 3).expand(2, 2, 3) * torch.tensor([1.0, scale]).view(2, 1, 1)
+    if scale > 1:
+        assert inverse(flat).isfinite().all()
+        return
+    with pytest.raises(ValueError, match="matrix must be of maps that can be undone, and one has a determinant of 0"):
+        inverse(flat)

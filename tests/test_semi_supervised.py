@@ -324,7 +324,10 @@ def test_a_sample_of_codes_is_the_mean_of_their_gaussian():
             ValueError,
             "skip must be a finite number of at least 0 and at most 1",
         ),
-        (lambda x: M2(3, "mlp", SMALL, alpha=-1), ValueError, "alpha must be a finite number of at least 0, not -1"),
+        (lambda x: models.class_costs(NEW["M2"](), 255 * x), ValueError, r"x must lie in \[0, 1\]"),
+        (lambda x: NEW["CodeM2"]().nll(None, x[:, :, :1, :6]), TypeError, "x_logits must be a tensor of floats"),
+        (lambda x: NEW["CodeM2"]().nll(x, x[:, :, :1, :6]), ValueError, r"x_logits must have the shape \[2, 2, 1, 6\]"),
+        (lambda x: M2(3, "mlp", SMALL, alpha=-1), ValueError, "alpha must be a finite number of at least 0 .*, not -1"),
         (lambda x: M2(3, "mlp", SMALL, classes=2.0), TypeError, "classes must be a whole number"),
         (lambda x: LabelledVAE(3, "mlp", SMALL, weight=-1), ValueError, "weight must be a finite number of at least 0"),
         (lambda x: Classifier("mlp", SMALL, moves=-1), ValueError, "moves must be a finite number of at least 0"),
@@ -373,7 +376,7 @@ def test_moved_copies_are_for_training():
 
 
 def test_an_unknown_classifier():
-    with pytest.raises(ValueError, match="no classifier network 'resnet'; known: 'conv', 'mlp'"):
+    with pytest.raises(ValueError, match="no classifier network str 'resnet'; known: 'conv', 'mlp'"):
         Classifier("resnet")
 
 

@@ -8,8 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vae_utils.inputs import check_flag, check_whole, described
+
 Shape = tuple[int, int, int]
 Network = str | tuple[nn.Module, nn.Module]
+MOST_PIXELS = 512**2  # of an image, its channels counted: a layer of 512 units on so many takes half a gigabyte
+MOST_NUMBERS = 50_000  # that a network makes of an image, or an image of
+MOST_CHANNELS = 1024
 
 
 def build_encoder(network: Network, image_shape: Shape, outputs: int) -> nn.Module:
@@ -17,11 +22,13 @@ def build_encoder(network: Network, image_shape: Shape, outputs: int) -> nn.Modu
 
     The kinds are "mlp", "conv", "wide" and "residual".
 
-    Raises: ValueError for an unknown kind, for a size that the convolutional ones cannot halve twice, or for a network
-    of your own that does not fit; TypeError for what is neither a name nor a pair of modules.
+    Raises: ValueError for an unknown kind, for a size that the convolutional ones cannot halve twice, for more pixels
+    or numbers than memory should hold, or for a network of your own that does not fit; TypeError for what is neither a
+    name nor a pair of modules, or no whole number.
     """
     if isinstance(network, str):
-        return _kind(network, image_shape)[0](image_shape, outputs)
+        return _kind(network)[0](image_shape, outputs)
+    _check_sizes(image_shape, outputs=outputs)
     return _fitting("encoder", _pair(network)[0], tuple(image_shape), (outputs,))
 
 
@@ -33,12 +40,14 @@ def build_decoder(network: Network, image_shape: Shape, inputs: int) -> nn.Modul
     Raises: as `build_encoder`.
     """
     if isinstance(network, str):
-        return _kind(network, image_shape)[1](image_shape, inputs)
+        return _kind(network)[1](image_shape, inputs)
+    _check_sizes(image_shape, inputs=inputs)
     return _fitting("decoder", _pair(network)[1], (inputs,), tuple(image_shape))
 
 
 def mlp_encoder(image_shape: Shape, outputs: int) -> nn.Module:
     """Return two hidden layers of 512 units on the flattened image."""
+    _check_sizes(image_shape, outputs=outputs)
     pixels = math.prod(image_shape)
     return nn.Sequential(
         nn.Flatten(), nn.Linear(pixels, 512), nn.SiLU(), nn.Linear(512, 512), nn.SiLU(), nn.Linear(512, outputs)
@@ -47,6 +56,7 @@ def mlp_encoder(image_shape: Shape, outputs: int) -> nn.Module:
 
 def mlp_decoder(image_shape: Shape, inputs: int) -> nn.Module:
     """Return the mirror of the MLP encoder."""
+    _check_sizes(image_shape, inputs=inputs)
     pixels = math.prod(image_shape)
     return nn.Sequential(
         nn.Linear(inputs, 512),
@@ -60,6 +70,7 @@ def mlp_decoder(image_shape: Shape, inputs: int) -> nn.Module:
 
 def conv_encoder(image_shape: Shape, outputs: int, width: int = 16) -> nn.Module:
     """Return two strided convolutions of width and 2 width channels (16 and 32), and a hidden layer of 16 width."""
+    _check_sizes(image_shape, halved=True, width=width, outputs=outputs)
     c, h, w = image_shape
     return nn.Sequential(
         nn.Conv2d(c, width, 4, stride=2, padding=1), nn.SiLU(),
@@ -70,6 +81,7 @@ def conv_encoder(image_shape: Shape, outputs: int, width: int = 16) -> nn.Module
 
 def conv_decoder(image_shape: Shape, inputs: int, width: int = 16) -> nn.Module:
     """Return the mirror of the convolutional encoder, with transposed convolutions."""
+    _check_sizes(image_shape, halved=True, width=width, inputs=inputs)
     c, h, w = image_shape
     return nn.Sequential(
         nn.Linear(inputs, 16 * width), nn.SiLU(), nn.Linear(16 * width, 2 * width * (h // 4) * (w // 4)), nn.SiLU(),
@@ -84,6 +96,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        check_whole("channels", channels, 1, MOST_CHANNELS)
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.zeros_(self.second.weight)  # the block starts as the identity
@@ -95,6 +108,7 @@ class ResidualBlock(nn.Module):
 
 def residual_encoder(image_shape: Shape, outputs: int) -> nn.Module:
     """Return convolutions with residual blocks, halved twice by max-pooling, channels last: that is faster."""
+    _check_sizes(image_shape, halved=True, outputs=outputs)
     c, h, w = image_shape
     layers = nn.Sequential(
         nn.Conv2d(c, 16, 3, padding=1), nn.MaxPool2d(2), ResidualBlock(16),
@@ -106,6 +120,7 @@ def residual_encoder(image_shape: Shape, outputs: int) -> nn.Module:
 
 def residual_decoder(image_shape: Shape, inputs: int) -> nn.Module:
     """Return the mirror of the residual encoder, doubled twice by nearest-neighbour upsampling."""
+    _check_sizes(image_shape, halved=True, inputs=inputs)
     c, h, w = image_shape
     layers = nn.Sequential(
         nn.Linear(inputs, 256), nn.SiLU(), nn.Linear(256, 32 * (h // 4) * (w // 4)),
@@ -124,24 +139,41 @@ NETWORKS: dict[str, tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, in
 }
 
 
-def _kind(
-    network: str, image_shape: Shape
-) -> tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]:
+def check_shape(image_shape: Shape, halved: bool = False) -> None:
+    """Raise unless (channels, height, width) is a size of images that a network can read, halved twice if need be.
+
+    Raises: ValueError for what is no such shape, for more pixels than 512 x 512, or if height or width are no multiples
+    of 4 and must be; TypeError for sizes that are no whole numbers.
+    """
+    if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
+        raise ValueError(f"image_shape must be (channels, height, width), not {described(image_shape)}")
+    if math.prod(check_whole("image_shape", size, 1) for size in image_shape) > MOST_PIXELS:
+        raise ValueError(f"image_shape must have at most 512 x 512 = {MOST_PIXELS:,} pixels, not {image_shape}")
+    check_flag("halved", halved)
+    if halved and (image_shape[1] % 4 or image_shape[2] % 4):
+        raise ValueError(
+            "image_shape must have a height and a width that are multiples of 4, for a network that halves an image "
+            f'twice, not {image_shape}: use "mlp", or pad the images'
+        )
+
+
+def _check_sizes(image_shape: Shape, halved: bool = False, width: int = 1, **numbers: int) -> None:
+    check_shape(image_shape, halved)
+    check_whole("width", width, 1, MOST_CHANNELS // 2)
+    for name, number in numbers.items():
+        check_whole(name, number, 1, MOST_NUMBERS)
+
+
+def _kind(network: str) -> tuple[Callable[[Shape, int], nn.Module], Callable[[Shape, int], nn.Module]]:
     if network not in NETWORKS:
         raise ValueError(f"there is no network {network!r}; known: {', '.join(map(repr, NETWORKS))}")
-    if not isinstance(image_shape, tuple | list) or len(image_shape) != 3:
-        raise ValueError(f"image_shape must be (channels, height, width), not {image_shape}")
-    if network != "mlp" and (image_shape[1] % 4 or image_shape[2] % 4):
-        raise ValueError(
-            f"network {network!r} halves an image twice: height and width must be multiples of 4, not {image_shape}"
-        )
     return NETWORKS[network]
 
 
 def _pair(network: object) -> tuple[nn.Module, nn.Module]:
     if isinstance(network, tuple | list) and len(network) == 2 and all(isinstance(n, nn.Module) for n in network):
         return tuple(network)
-    raise TypeError(f"network must be a name or a pair of modules, (encoder, decoder), not {network!r}")
+    raise TypeError(f"network must be a name or a pair of modules, (encoder, decoder), not {described(network)}")
 
 
 @torch.no_grad()

@@ -9,6 +9,10 @@ from torch import Tensor, nn
 
 from vae_utils import inputs
 from vae_utils.labels import UNKNOWN
+from vae_utils.networks import check_shape
+
+MOST_LATENT, MOST_CLASSES = 10_000, 1000
+MOST_CODE = 1e6  # of one number of a code: beyond it what a decoder adds up may be no number
 
 
 class Model(nn.Module):
@@ -38,6 +42,8 @@ class Model(nn.Module):
     def check_data(self, shape: tuple[int, ...], labels: Tensor) -> None:
         """Raise ValueError unless the model can learn from images of a shape (C, H, W) with these labels [N]."""
         wanted = tuple(self.config["image_shape"])
+        if not isinstance(shape, tuple | list) or len(shape) != 3:
+            raise TypeError(f"shape must be (channels, height, width), not {inputs.described(shape)}")
         if tuple(shape) != wanted:
             raise ValueError(
                 f"{type(self).__name__} was made for images {list(wanted)}, and the split has {list(shape)}: pass "
@@ -48,13 +54,19 @@ class Model(nn.Module):
             inputs.check_labels("labels", labels, None, self.config.get("classes"), unknown=allowed)
 
     def _check_images(self, x: Tensor) -> None:
-        """Refuse what is no batch of this model's images; the values count as checked inside `inputs.trusted`."""
-        inputs.check_images("x", x, self.config["image_shape"])
+        """Refuse what is no batch of this model's images; those of shape (1, 1, F) are codes, of any finite numbers."""
+        shape = tuple(self.config["image_shape"])
+        inputs.check_images("x", x, shape)
         self._check_precision("x", x)
+        if shape[:2] == (1, 1):
+            inputs.check_finite("x", x)
+        else:
+            inputs.check_unit("x", x)
 
     def _check_codes(self, z: Tensor) -> None:
         inputs.check_floats("z", z, "B", self.config["latent_dim"])
         self._check_precision("z", z)
+        inputs.check_finite("z", z, MOST_CODE)
 
     def _check_precision(self, name: str, tensor: Tensor) -> None:
         weight = next(self.parameters(), tensor)
@@ -66,7 +78,12 @@ class Model(nn.Module):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a network into evaluation mode and ask for no gradients; leave every part of it in the mode that it had."""
+    """Put a network into evaluation mode and ask for no gradients; leave every part of it in the mode that it had.
+
+    Raises: TypeError for what is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model must be a module, not {inputs.described(model)}")
     modes = [(part, part.training) for part in model.modules()]
     model.eval()
     try:
@@ -78,13 +95,9 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def check_settings(config: Mapping[str, object], smallest: int = 1) -> None:
-    """Raise TypeError or ValueError if latent_dim, image_shape or classes is none."""
+    """Raise TypeError or ValueError if latent_dim, image_shape or classes is none, or more than memory should hold."""
     if "latent_dim" in config:
-        inputs.check_whole("latent_dim", config["latent_dim"], smallest)
+        inputs.check_whole("latent_dim", config["latent_dim"], smallest, MOST_LATENT)
     if "classes" in config:
-        inputs.check_whole("classes", config["classes"], 1)
-    shape = config["image_shape"]
-    if not isinstance(shape, tuple | list) or len(shape) != 3:
-        raise ValueError(f"image_shape must be (channels, height, width), not {shape!r}")
-    for size in shape:
-        inputs.check_whole("image_shape", size, 1)
+        inputs.check_whole("classes", config["classes"], 1, MOST_CLASSES)
+    check_shape(config["image_shape"])

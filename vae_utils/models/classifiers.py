@@ -1,7 +1,5 @@
 """What says which class an image belongs to: a classifier, and the digit judge, which knows forgeries."""
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,7 +7,9 @@ from torch.nn import functional as F
 from vae_utils import inputs
 from vae_utils.models.base import Model, check_settings
 from vae_utils.models.pose import affine, warp
-from vae_utils.networks import Shape
+from vae_utils.networks import Shape, check_shape
+
+MOST_MOVES = 10.0  # of a pose that is drawn: beyond it no image is left to see
 
 
 class Classifier(Model):
@@ -28,10 +28,11 @@ class Classifier(Model):
 
     def build(self, network: str, image_shape: Shape, classes: int, moves: float) -> None:
         """Make the layers."""
-        if network not in ("conv", "mlp"):
-            raise ValueError(f"there is no classifier network {network!r}; known: 'conv', 'mlp'")
-        inputs.check_number("moves", moves, 0)
-        (_check_quarters if network == "conv" else check_settings)(self.config)
+        if not isinstance(network, str) or network not in ("conv", "mlp"):
+            raise ValueError(f"there is no classifier network {inputs.described(network)}; known: 'conv', 'mlp'")
+        inputs.check_number("moves", moves, 0, MOST_MOVES)
+        check_settings(self.config)
+        check_shape(image_shape, halved=network == "conv")
         c, h, w = image_shape
         if network == "conv":
             self.layers = nn.Sequential(
@@ -54,6 +55,7 @@ class Classifier(Model):
 
     def terms(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy [B] of each image, and zeros."""
+        self._check_images(x)
         inputs.check_labels("y", y, len(x), self.config["classes"])
         loss = F.cross_entropy(self(x), y, reduction="none")
         return loss, torch.zeros_like(loss)
@@ -73,7 +75,8 @@ class DigitJudge(Model):
 
     def build(self, classes: int, image_shape: Shape) -> None:
         """Make the layers."""
-        _check_quarters(self.config)
+        check_settings(self.config)
+        check_shape(image_shape, halved=True)
         c, h, w = image_shape
         self.layers = nn.Sequential(
             nn.Conv2d(c, 16, 5, stride=2, padding=2), nn.SiLU(),
@@ -89,7 +92,7 @@ class DigitJudge(Model):
 
     def terms(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cross-entropy of each image and of the forgeries made from the batch, and zeros."""
-        inputs.check_unit("x", x)
+        self._check_images(x)
         inputs.check_labels("y", y, len(x), self.config["classes"])
         false = forgeries(x, y)[: int(0.4 * len(x))]
         soft = nn.functional.avg_pool2d(x, 3, stride=1, padding=1)  # a quarter is shown blurred: softness is no crime
@@ -121,12 +124,3 @@ def forgeries(x: Tensor, y: Tensor) -> Tensor:
     how = torch.rand(n, 1, 1, 1, device=x.device)
     joined = torch.where(how < 0.5, torch.maximum(a, b), torch.where(how < 0.7, (a + b) / 2, spliced))
     return torch.where(same | (torch.rand(n, 1, 1, 1, device=x.device) < 0.1), lost, joined)
-
-
-def _check_quarters(config: Mapping[str, object]) -> None:
-    """Refuse sizes that the convolutional layers cannot halve twice."""
-    check_settings(config)
-    if config["image_shape"][1] % 4 or config["image_shape"][2] % 4:
-        raise ValueError(
-            f"image_shape must have a height and a width that are multiples of 4, not {config['image_shape']}"
-        )

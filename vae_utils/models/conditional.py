@@ -70,6 +70,7 @@ class CVAE(ConditionalVAE):
         Raises: TypeError or ValueError, as do all methods that take labels, if they are missing, not whole numbers, not
         one for each image or code, or not among the classes.
         """
+        inputs.check_images("x", x, self.config["image_shape"])
         _check_labels(self, y, len(x))
         return y
 
@@ -88,6 +89,7 @@ class CVAE(ConditionalVAE):
 
     def prior(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Return mu and logvar [B, L] of p(z | y): zeros, whatever the label."""
+        _check_labels(self, y, None)
         zeros = torch.zeros(len(y), self.config["latent_dim"], device=y.device)
         return zeros, zeros
 
@@ -95,10 +97,11 @@ class CVAE(ConditionalVAE):
     def sample(self, y: Tensor, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """Return one image [C, H, W] in [0, 1] for each label of y [B], from z ~ N(0, temperature^2 I), on the CPU.
 
-        Raises: TypeError or ValueError for what are no labels, or a temperature that is negative or not finite.
+        Raises: TypeError or ValueError for what are no labels, none or more than 100,000 of them, a temperature that is
+        not from 0 to 100, or what is no generator.
         """
         _check_labels(self, y, None)
-        _check_sample(len(y), temperature)
+        _check_sample("y", len(y), temperature, generator)
         z = torch.randn(len(y), self.config["latent_dim"], generator=generator)
         return self.decode(temperature * z.to(self.pictures.device), y.to(self.pictures.device)).sigmoid()
 

@@ -1,18 +1,20 @@
 """A VAE that draws a digit upright, then leans, turns, stretches and moves it: notebook 07, section 7.4."""
 
+import math
 from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae_utils.inputs import check_floats as _check_floats
+from vae_utils import inputs
 from vae_utils.models.base import check_settings
 from vae_utils.models.vae import VAE
 from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
 POSE = {"turn": 0.15, "lean": 0.25, "width": 0.12, "height": 0.12, "right": 0.06, "down": 0.06}  # what z = 1 does
 EMPTY = -8.0  # the logit of a pixel outside the drawing
+MOST_POSE, MOST_MAP = 300.0, 1e18  # of one number: beyond them the scales of a map are no numbers
 
 
 class PoseVAE(VAE):
@@ -64,9 +66,10 @@ def affine(pose: Tensor) -> Tensor:
     The numbers are in the order and the units of POSE: radians clockwise, a slope to the right as of italics,
     logarithms of scales, and half image widths. With all of them zero nothing moves.
 
-    Raises: TypeError or ValueError for what are no poses.
+    Raises: TypeError or ValueError for what are no poses, or beyond 300 units.
     """
-    _check_floats("pose", pose, "B", len(POSE))
+    inputs.check_floats("pose", pose, "B", len(POSE))
+    inputs.check_finite("pose", pose, MOST_POSE)
     columns = zip(pose.unbind(dim=1), POSE.values(), strict=True)
     turn, lean, width, height, right, down = (column * unit for column, unit in columns)
     cos, sin = turn.cos(), turn.sin()
@@ -78,9 +81,10 @@ def affine(pose: Tensor) -> Tensor:
 def inverse(matrix: Tensor) -> Tensor:
     """Return the affine maps [B, 2, 3] that undo those of matrix [B, 2, 3]: of 2 x 2, the inverse is a formula.
 
-    Raises: TypeError or ValueError for another type or shape. A map that cannot be undone gives infinities.
+    Raises: TypeError or ValueError for another type or shape, or a map that cannot be undone.
     """
-    _check_floats("matrix", matrix, "B", 2, 3)
+    _check_maps(matrix)
+    _check_undone(matrix)
     (a, b, right), (c, d, down) = (row.unbind(dim=1) for row in matrix.unbind(dim=1))
     determinant = a * d - b * c
     back = torch.stack([d, -b, b * down - d * right, -c, a, c * right - a * down], dim=1) / determinant[:, None]
@@ -90,10 +94,11 @@ def inverse(matrix: Tensor) -> Tensor:
 def warp(x: Tensor, matrix: Tensor) -> Tensor:
     """Return images [B, C, H, W] fetched through affine maps [B, 2, 3], bilinearly; 0 comes from outside.
 
-    Raises: TypeError or ValueError for other types or shapes.
+    Raises: TypeError or ValueError for other types, shapes or values.
     """
-    _check_floats("x", x, "B", "C", "H", "W")
-    _check_floats("matrix", matrix, len(x), 2, 3)
+    _check_warp(x, matrix)
+    if len(x) == 0:  # PyTorch refuses them
+        return x
     grid = F.affine_grid(matrix, list(x.shape), align_corners=False)
     if not warps_in_training(x.device.type):  # there and back again: slower, and the same
         return F.grid_sample(x.cpu(), grid.cpu(), align_corners=False).to(x.device)
@@ -103,9 +108,10 @@ def warp(x: Tensor, matrix: Tensor) -> Tensor:
 @cache
 def warps_in_training(device_type: str) -> bool:
     """Return whether gradients pass through a warp on a kind of device: older PyTorch lacks that on a Mac's GPU."""
-    x = torch.zeros(1, 1, 2, 2, device=device_type, requires_grad=True)
     try:
-        F.grid_sample(x, torch.zeros(1, 2, 2, 2, device=device_type), align_corners=False).sum().backward()
+        with torch.inference_mode(False), torch.enable_grad():  # whatever the first to ask is in
+            x = torch.zeros(1, 1, 2, 2, device=device_type, requires_grad=True)
+            F.grid_sample(x, torch.zeros(1, 2, 2, 2, device=device_type), align_corners=False).sum().backward()
     except NotImplementedError:
         print(f"This PyTorch ({torch.__version__}) cannot train a warp on {device_type}: it is done on the CPU.")
         return False
@@ -118,3 +124,29 @@ def _check_content(latent_dim: int) -> None:
             f"latent_dim must be a whole number that leaves something beside the {len(POSE)} of the pose, "
             f"not {latent_dim!r}"
         )
+
+
+def _check_maps(matrix: Tensor, n: int | str = "B") -> None:
+    inputs.check_floats("matrix", matrix, n, 2, 3)
+    inputs.check_finite("matrix", matrix, MOST_MAP)
+
+
+def _check_undone(matrix: Tensor) -> None:
+    """Refuse maps of which the formula makes no inverse; a look at values, so not where they are trusted."""
+    if inputs.is_trusted() or len(matrix) == 0:
+        return
+    (a, b, _), (c, d, _) = (row.unbind(dim=1) for row in matrix.detach().unbind(dim=1))
+    low, high = (end.item() for end in (a * d - b * c).abs().aminmax())
+    if not torch.finfo(matrix.dtype).tiny < low <= high < math.inf:
+        wrong = low if high < math.inf else high
+        raise ValueError(f"matrix must be of maps that can be undone, and one has a determinant of {wrong:.3g}")
+
+
+def _check_warp(x: Tensor, matrix: Tensor) -> None:
+    inputs.check_floats("x", x, "B", "C", "H", "W")
+    if 0 in x.shape[1:]:
+        raise ValueError(f"x must be images [B, C, H, W] with pixels, not {list(x.shape)}")
+    inputs.check_finite("x", x)
+    _check_maps(matrix, len(x))
+    if matrix.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise TypeError(f"matrix must be {x.dtype}, as x is, not {matrix.dtype}: convert one of them")

@@ -16,7 +16,10 @@ from vae_utils.models.base import evaluating
 from vae_utils.models.classifiers import Classifier
 from vae_utils.models.conditional import CVAE, _check_labels
 from vae_utils.models.vae import VAE, _check_sample
-from vae_utils.networks import Network, Shape
+from vae_utils.networks import Network, Shape, check_shape
+
+MOST_WEIGHT = 1e6  # of a classifier's mistakes in a loss
+MOST_DRAWS = 10_000
 
 
 class LabelledVAE(VAE):
@@ -40,13 +43,14 @@ class LabelledVAE(VAE):
 
     def build(self, latent_dim: int, network: Network, image_shape: Shape, classes: int, weight: float) -> None:
         """Make the networks: a VAE's, and the classifier."""
-        inputs.check_number("weight", weight, 0)
+        inputs.check_number("weight", weight, 0, MOST_WEIGHT)
         super().build(latent_dim, network, image_shape)
         self.head = nn.Sequential(nn.Linear(latent_dim, 64), nn.SiLU(), nn.Linear(64, classes))
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the two terms of the negative ELBO [B]; in training, the weighted cross-entropy is in the first."""
-        _check_known(y if self.training else torch.full((len(x),), UNKNOWN), x, self.config["classes"])
+        self._check_images(x)
+        _check_known(y if self.training else torch.full((len(x),), UNKNOWN), len(x), self.config["classes"])
         mu, logvar = self.encode(x)
         z = reparameterize(mu, logvar)
         recon = self.nll(self.decode(z), x)
@@ -93,8 +97,9 @@ class M2(CVAE):
         self, *parts: object, classifier: str, moves: float, alpha: float, skip: float, binarise: bool, **more: object
     ) -> None:
         """Make the networks: a CVAE's, and the classifier."""
-        inputs.check_number("alpha", alpha, 0)
+        inputs.check_number("alpha", alpha, 0, MOST_WEIGHT)
         inputs.check_number("skip", skip, 0, 1)
+        inputs.check_flag("binarise", binarise)
         super().build(**more)
         self.classifier = Classifier(classifier, more["image_shape"], more["classes"], moves)
 
@@ -104,6 +109,7 @@ class M2(CVAE):
 
     def observe(self, x: Tensor) -> Tensor:
         """Return what the model learns from: pixels drawn as Bernoulli(x), if binarise is set."""
+        self._check_images(x)
         return torch.bernoulli(x) if self.config["binarise"] else x
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -113,7 +119,8 @@ class M2(CVAE):
 
         Raises: TypeError or ValueError if y is missing, or holds anything but classes and UNKNOWN.
         """
-        _check_known(y, x, self.config["classes"])
+        self._check_images(x)
+        _check_known(y, len(x), self.config["classes"])
         if self.training:
             x = self.observe(x)
         log_q = self.classify(x)
@@ -153,12 +160,23 @@ class CodeM2(M2):
         for name in ("classifier", "moves", "binarise"):  # not to be chosen, for codes
             del self.config[name]
 
+    def build(self, **config: object) -> None:
+        """Make the networks, for codes."""
+        check_shape(config["image_shape"])
+        if tuple(config["image_shape"][:2]) != (1, 1):
+            raise ValueError(f"image_shape must be (1, 1, F), that of a code, not {config['image_shape']}")
+        super().build(**config)
+
     def observe(self, x: Tensor) -> Tensor:
         """Return x: a code is no probability."""
+        self._check_images(x)
         return x
 
     def nll(self, x_logits: Tensor, x: Tensor, given: object = None) -> Tensor:
         """Return -log p(x | y, z) [B] in nats; x_logits [B, 2, 1, F] are the means and the log-variances."""
+        self._check_images(x)
+        inputs.check_floats("x_logits", x_logits, len(x), 2, *x.shape[2:])
+        inputs.check_finite("x_logits", x_logits)
         mean, logvar = x_logits.chunk(2, dim=1)
         return -gaussian_log_density(x.flatten(1), mean.flatten(1), logvar.flatten(1))
 
@@ -169,7 +187,7 @@ class CodeM2(M2):
         z ~ N(0, temperature^2 I). Raises: as `CVAE.sample`.
         """
         _check_labels(self, y, None)
-        _check_sample(len(y), temperature)
+        _check_sample("y", len(y), temperature, generator)
         z = torch.randn(len(y), self.config["latent_dim"], generator=generator).to(self.pictures.device)
         return self.decode(temperature * z, y.to(self.pictures.device)).chunk(2, dim=1)[0]
 
@@ -181,15 +199,16 @@ def class_costs(model: CVAE, x: Tensor, draws: int = 8) -> Tensor:
     Kingma et al. (2014), eq. 6, its expectation a mean over draws of z, with the same noise for every class. Bayes'
     rule with these costs, softmax(-L), is what q(y | x) should be (notebook 07, section 7.5). The model's mode stays.
 
-    Raises: TypeError or ValueError for what is no CVAE, or no images of it, or if draws is no whole number above 0.
+    Raises: TypeError or ValueError for what is no CVAE, or no images of it, or if draws is no whole number from 1 to
+    10,000.
     """
     if not isinstance(model, CVAE):
         raise TypeError(f"model must be a CVAE or an M2, which know classes, not a {type(model).__name__}")
-    inputs.check_images("x", x, model.config["image_shape"])
-    inputs.check_whole("draws", draws, 1)
+    model._check_images(x)
+    inputs.check_whole("draws", draws, 1, MOST_DRAWS)
     noise, classes = torch.randn(draws, len(x), model.config["latent_dim"], device=x.device), model.config["classes"]
     costs = []
-    with evaluating(model):
+    with evaluating(model), inputs.trusted():  # they were looked at
         for label in range(classes):
             y = torch.full((len(x),), label, device=x.device)
             mu, logvar = model.encode(x, y)
@@ -198,7 +217,7 @@ def class_costs(model: CVAE, x: Tensor, draws: int = 8) -> Tensor:
     return torch.stack(costs, dim=1)
 
 
-def _check_known(y: Tensor | None, x: Tensor, classes: int) -> None:
-    if y is None or not isinstance(x, Tensor):
+def _check_known(y: Tensor | None, n: int, classes: int) -> None:
+    if y is None:
         raise TypeError(f"y must be given, an int64 tensor with one label for each image, {UNKNOWN} where unknown")
-    inputs.check_labels("y", y, len(x), classes, unknown=UNKNOWN)
+    inputs.check_labels("y", y, n, classes, unknown=UNKNOWN)

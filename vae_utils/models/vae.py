@@ -8,6 +8,9 @@ from vae_utils.losses import bernoulli_nll, gaussian_kl, reparameterize, squared
 from vae_utils.models.base import Model, check_settings
 from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
+MOST_AT_ONCE = 100_000  # images drawn by one call: as many of 28 x 28 pixels take 0.3 GB
+MOST_TEMPERATURE = 100.0
+
 
 class Autoencoder(Model):
     """Squeeze an image through latent_dim numbers and draw it again; built in notebook 01, section 1.3.
@@ -41,7 +44,6 @@ class Autoencoder(Model):
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return the squared error [B] of each image, and a zero: an autoencoder pays nothing for its codes."""
-        inputs.check_unit("x", x)
         x_logits, z = self(x)
         return squared_error(x_logits.sigmoid(), x), z.new_zeros(len(x))
 
@@ -94,15 +96,20 @@ class VAE(Model):
     def sample(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """Return n images [n, C, H, W] in [0, 1], decoded from z ~ N(0, temperature^2 I), z drawn on the CPU.
 
-        Raises: TypeError or ValueError if n is no whole number of at least 1, or the temperature negative or not
-        finite.
+        Raises: TypeError or ValueError if n is no whole number from 1 to 100,000, the temperature is not from 0 to 100,
+        or the generator is none.
         """
-        _check_sample(n, temperature)
+        inputs.check_whole("n", n, 1)
+        _check_sample("n", n, temperature, generator)
         device = next(self.parameters()).device
         z = torch.randn(n, self.config["latent_dim"], generator=generator)
         return self.decode(temperature * z.to(device)).sigmoid()
 
 
-def _check_sample(n: int, temperature: float) -> None:
-    inputs.check_whole("n", n, 1)
+def _check_sample(name: str, n: int, temperature: float, generator: torch.Generator | None) -> None:
+    """Refuse what no sample can be drawn with; name is of the argument that says how many are asked for."""
+    if not 1 <= n <= MOST_AT_ONCE:
+        raise ValueError(f"{name} must ask for 1 to {MOST_AT_ONCE:,} images at once, not {n:,}: draw more in parts")
     inputs.check_number("temperature", temperature, 0)
+    inputs.check_number("temperature", temperature, high=MOST_TEMPERATURE)
+    inputs.check_generator("generator", generator)
