@@ -4,12 +4,13 @@ import math
 
 import pytest
 import torch
+from torch import nn
 from torch.distributions import Normal
 
 from vae_utils import evaluation
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_kl, gaussian_log_density
-from vae_utils.models import CVAE, VAE, Autoencoder, Completer
+from vae_utils.models import CVAE, VAE, Autoencoder, Classifier, Completer, DigitJudge
 
 
 @pytest.fixture
@@ -126,7 +127,7 @@ def test_log_likelihood_repeats_for_any_number_of_images(tiny):
     first = evaluation.log_likelihood(tiny, x, samples=3)
     assert first.shape == (130,) and torch.equal(first, evaluation.log_likelihood(tiny, x, samples=3))
     assert not torch.equal(first, evaluation.log_likelihood(tiny, x, samples=3, seed=1))
-    with pytest.raises(ValueError, match="samples must be a whole number of at least 1, not 0"):
+    with pytest.raises(ValueError, match="samples must be a whole number of at least 1 .*, not 0"):
         evaluation.log_likelihood(tiny, x, samples=0)
 
 
@@ -227,15 +228,61 @@ def test_bytes_are_measured_as_the_floats_that_they_stand_for(name, toy):
         (lambda m, x: evaluation.predict(len, x), TypeError, "model must be a module with weights, not builtin"),
         (lambda m, x: evaluation.log_likelihood(m, 255 * x, 2), ValueError, r"images must lie in \[0, 1\]"),
         (lambda m, x: evaluation.log_likelihood(m, x, 2.5), TypeError, "samples must be a whole number of at least 1"),
-        (lambda m, x: evaluation.evaluate(m, x), ValueError, r"split must be a data.Split.*not torch.float32 \[4,"),
+        (lambda m, x: evaluation.evaluate(m, x), TypeError, r"split must be a data.Split.*not a Tensor"),
         (lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)).subset([])), ValueError, "at least one image"),
         (lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)), "1"), TypeError, "beta must be a number"),
+        (lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)), -1), ValueError, "beta must be .* at least 0"),
+        (
+            lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)), 1e308),
+            ValueError,
+            r"beta must .* 1e\+06",
+        ),
+        (
+            lambda m, x: evaluation.evaluate(m, Split(x, torch.arange(4)), seed=2**70),
+            ValueError,
+            "seed must be a whole number",
+        ),
+        (
+            lambda m, x: evaluation.evaluate(nn.Linear(2, 2), Split(x, torch.arange(4))),
+            TypeError,
+            "model must have terms: Linear has no terms",
+        ),
+        (
+            lambda m, x: evaluation.evaluate(m, Split(x[..., :4], torch.arange(4))),
+            ValueError,
+            r"VAE was made for images \[1, 8, 8\], and the split has \[1, 8, 4\]",
+        ),
+        (lambda m, x: evaluation.predict(m, x), TypeError, "model must make one tensor, and a VAE makes a tuple"),
+        (
+            lambda m, x: evaluation.predict(CVAE(2, image_shape=(1, 8, 8)), x),
+            TypeError,
+            "model must read images alone, and a CVAE wants to be told more",
+        ),
+        (
+            lambda m, x: evaluation.predict(nn.Linear(2, 2), x),
+            ValueError,
+            r"model must read images \[4, 1, 8, 8\]",
+        ),
+        (lambda m, x: evaluation.log_likelihood(m, x, 10**12), ValueError, "samples must be .* at most 100000"),
+        (
+            lambda m, x: evaluation.log_likelihood(Autoencoder(2, image_shape=(1, 8, 8)), x, 2),
+            TypeError,
+            "model must have encode, decode, nll: Autoencoder has no nll",
+        ),
+        (lambda m, x: evaluation.active_units(m, None), TypeError, "split must be a data.Split.* not a NoneType"),
         (lambda m, x: evaluation.active_units(m, Split(x, torch.arange(4)).subset([1])), ValueError, "at least two"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(call, kind, said, model):
     with pytest.raises(kind, match=said):
         call(model, torch.ones(4, 1, 8, 8))
+
+
+@pytest.mark.parametrize("name", ["encode_clouds", "encode_means", "log_likelihood", "active_units"])
+def test_what_classifies_has_no_codes(name, toy):
+    for model in (DigitJudge(image_shape=(1, 8, 8)), Classifier(image_shape=(1, 8, 8))):
+        with pytest.raises(TypeError, match=f"model must have encode.*: {type(model).__name__} has no encode"):
+            MEASURES[name](model, toy.test)
 
 
 def test_an_autoencoder_has_no_clouds(toy):

@@ -2,19 +2,17 @@
 
 import pytest
 import torch
-from torch import nn
 
 from vae_utils import judge
 from vae_utils.keeping import fit_once
-from vae_utils.models import DigitJudge, forgeries
+from vae_utils.models import VAE, Classifier, DigitJudge, forgeries
 
 
-class Fake(nn.Module):
+class Fake(DigitJudge):
     """Give to ten times the first pixel the second one's probability, to "none of these" the third's, else the rest."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.place = nn.Parameter(torch.zeros(1))
 
     def forward(self, x):
         label, sure, none = (x[:, 0, 0, 0] * 10).round().long(), x[:, 0, 0, 1], x[:, 0, 0, 2]
@@ -135,6 +133,13 @@ def test_what_cannot_be_judged_is_refused():
         judge.variety(255 * torch.ones(4, 1, 8, 8), torch.tensor([1, 1, 3, 3]))
     with pytest.raises(ValueError, match=r"labels must be int64 \[4\], one for each image, not \[3\]"):
         judge.variety(x, torch.tensor([1, 1, 1]))
+    with pytest.raises(ValueError, match="labels must be of classes, at least 0, not -1"):
+        judge.variety(x, torch.tensor([1, 1, -1, -1]))
+    for other in (VAE(2, image_shape=(1, 8, 8)), Classifier("mlp", (1, 8, 8)), None):
+        with pytest.raises(TypeError, match=f"judge must be a DigitJudge.* not a {type(other).__name__}"):
+            judge.verdicts(other, x)
+    with pytest.raises(TypeError, match="dataset must be a data.Dataset, as load_dataset returns, not None"):
+        judge.load_judge(None)
     with pytest.raises(ValueError, match="images must hold at least one image"):
         judge.variety(x[:0], torch.zeros(0, dtype=torch.long))
 

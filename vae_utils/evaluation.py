@@ -1,5 +1,6 @@
 """Measure a trained model on held-out images: ELBO, likelihood, codes, active units. Its mode stays as it was."""
 
+import inspect
 from collections.abc import Callable
 
 import torch
@@ -8,11 +9,13 @@ from torch import Tensor, nn
 from vae_utils import inputs
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_log_density, importance_bound
-from vae_utils.models import evaluating
+from vae_utils.models import Model, evaluating
 from vae_utils.runtime import own_random_numbers
 
 CHUNK = 1000  # images at a time
 ROWS = 2000  # codes decoded at a time, for an importance-sampled likelihood
+MOST_SAMPLES = 100_000  # of z for one image
+MOST_BETA = 1e6
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -31,9 +34,11 @@ def evaluate(model: nn.Module, split: Split, beta: float = 1.0, seed: int = 0) -
 
     One z is drawn for each image, from a seed of its own, so that two calls agree.
 
-    Raises: TypeError or ValueError for a split that the model cannot read, or an empty one.
+    Raises: TypeError or ValueError for a model without `terms`, a split that it cannot read or an empty one, a beta
+    that is none from 0 to 1,000,000, or another seed.
     """
-    beta = inputs.check_number("beta", beta)
+    _check_able(model, "terms")
+    beta = inputs.check_number("beta", beta, 0, MOST_BETA)
     terms = _over_chunks(lambda x, y: torch.stack(model.terms(x, y)), model, split, seed)
     recon, kl = torch.cat(terms, dim=1).mean(1)
     return {"loss": (recon + beta * kl).item(), "recon": recon.item(), "kl": kl.item()}
@@ -43,17 +48,34 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     """Return model(images) [B, ...] computed in chunks, on the CPU.
 
     Shapes: images [B, C, H, W], uint8 or in [0, 1].
-    Raises: TypeError or ValueError for other images, or none.
+    Raises: TypeError or ValueError for other images, or none, and for a model that does not make a tensor of images.
     """
-    x = _images(model, images)
+    x, device = _images(model, images), device_of(model)
     with evaluating(model), inputs.trusted():
-        return torch.cat([model(part.to(device_of(model))).cpu() for part in x.split(CHUNK)])
+        return torch.cat([_answer(model, part.to(device)).cpu() for part in x.split(CHUNK)])
+
+
+def _answer(model: nn.Module, x: Tensor) -> Tensor:
+    """Return model(x) of images that were looked at; refuse a model that cannot read them, or answers otherwise."""
+    told = inspect.signature(model.forward).parameters.values()
+    if sum(part.default is part.empty and part.kind is part.POSITIONAL_OR_KEYWORD for part in told) > 1:
+        raise TypeError(f"model must read images alone, and a {type(model).__name__} wants to be told more: call it")
+    try:
+        answer = model(x)
+    except RuntimeError as error:
+        if isinstance(model, Model):  # reads images of this shape: it failed for another reason
+            raise
+        raise ValueError(f"model must read images {list(x.shape)}, and raised: {error}") from error
+    if not isinstance(answer, Tensor):
+        came = inputs.described(answer) if answer is None else type(answer).__name__
+        raise TypeError(f"model must make one tensor, and a {type(model).__name__} makes a {came}: use encode_means")
+    return answer
 
 
 def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """Return mu and logvar of each image's cloud [N, L], on the CPU.
 
-    Raises: TypeError for a model whose codes are no clouds: an autoencoder.
+    Raises: TypeError for a model whose codes are no clouds (an autoencoder), or that has none; as `evaluate`.
     """
 
     def both(x: Tensor, y: Tensor) -> Tensor:
@@ -67,7 +89,10 @@ def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
 
 
 def encode_means(model: nn.Module, split: Split) -> Tensor:
-    """Return the code of each image [N, L] on the CPU: z of an autoencoder, mu of a VAE."""
+    """Return the code of each image [N, L] on the CPU: z of an autoencoder, mu of a VAE.
+
+    Raises: TypeError for a model without codes, such as a classifier; as `evaluate`.
+    """
 
     def code(x: Tensor, y: Tensor) -> Tensor:
         code = _encode(model, x, y)
@@ -85,14 +110,16 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
     All samples of some images are decoded as one batch, which keeps a GPU busy.
 
     Shapes: images [B, C, H, W], uint8 or in [0, 1]; labels y [B] for a model that needs them -> [B].
-    Raises: TypeError or ValueError if samples is no whole number of at least 1, or images or y are not as said.
+    Raises: TypeError or ValueError if samples is no whole number from 1 to 100,000, images or y are not as said, or the
+    model has no likelihood.
     """
-    inputs.check_whole("samples", samples, 1)
+    inputs.check_whole("samples", samples, 1, MOST_SAMPLES)
+    _check_able(model, "encode", "decode", "nll")
     x = _images(model, images)
     if y is not None:
         inputs.check_labels("y", y, len(x), None)
     device, bounds = device_of(model), []
-    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0), device):
+    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0, inputs.MOST_SEED), device):
         each = max(1, ROWS // samples)
         for start in range(0, len(x), each):
             labels = None if y is None else y[start : start + each].to(device)
@@ -130,10 +157,19 @@ def active_units(model: nn.Module, split: Split, threshold: float = 0.01) -> Ten
 
     Raises: ValueError for fewer than two images, which have no variance.
     """
-    inputs.check_number("threshold", threshold, 0)
+    threshold = inputs.check_number("threshold", threshold, 0)
+    inputs.check_split("split", split)
     if len(split) < 2:
         raise ValueError(f"split must have at least two images, for a variance, not {len(split)}")
     return encode_means(model, split).var(0) > threshold
+
+
+def _check_able(model: nn.Module, *methods: str) -> None:
+    """Refuse what is no module with weights, or lacks what a measure asks of it."""
+    device_of(model)
+    missing = [name for name in methods if not callable(getattr(model, name, None))]
+    if missing:
+        raise TypeError(f"model must have {', '.join(methods)}: {type(model).__name__} has no {missing[0]}")
 
 
 def _images(model: nn.Module, images: Tensor) -> Tensor:
@@ -149,6 +185,7 @@ def _given(model: nn.Module, x: Tensor, y: Tensor | None) -> tuple:
 
 
 def _encode(model: nn.Module, x: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    _check_able(model, "encode")
     return model.encode(x, *_given(model, x, y))
 
 
@@ -157,8 +194,11 @@ def _over_chunks(
 ) -> list[Tensor]:
     """Apply a function of (x, y) to a split, chunk by chunk, with random numbers of its own."""
     device = device_of(model)
-    if not hasattr(split, "labels") or not len(split):
-        raise ValueError(f"split must be a data.Split with at least one image, not {inputs.described(split)}")
-    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0), device):
+    inputs.check_split("split", split)
+    if not len(split):
+        raise ValueError("split must have at least one image, not none")
+    if isinstance(model, Model):
+        model.check_data(split.shape, split.labels)
+    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0, inputs.MOST_SEED), device):
         chunks = (split[i : i + CHUNK] for i in range(0, len(split), CHUNK))
         return [function(x.to(device), y.to(device)) for x, y in chunks]

@@ -12,7 +12,12 @@ from vae_utils.runtime import own_random_numbers
 
 
 def load_judge(dataset: Dataset) -> DigitJudge:
-    """Return a judge of a data set's classes, trained the first time (about half a minute on two cores) and kept."""
+    """Return a judge of a data set's classes, trained the first time (about half a minute on two cores) and kept.
+
+    Raises: TypeError for what is no data set; ValueError for images whose sides are no multiples of 4.
+    """
+    if not isinstance(dataset, Dataset):
+        raise TypeError(f"dataset must be a data.Dataset, as load_dataset returns, not {inputs.described(dataset)}")
     with own_random_numbers(0):
         judge = DigitJudge(classes=len(dataset.classes), image_shape=dataset.train.shape)
     fit_once(f"judge-{dataset.name}", judge, dataset, steps=1200, batch_size=128, lr=6e-3, seed=0)
@@ -25,8 +30,10 @@ def verdicts(judge: DigitJudge, images: Tensor) -> tuple[Tensor, Tensor]:
     The class is the likeliest of the real ones; its probability is below one half where "none of these" is likelier.
 
     Shapes: images [B, C, H, W], uint8 or in [0, 1].
-    Raises: TypeError or ValueError for other images, or none.
+    Raises: TypeError for another judge; TypeError or ValueError for other images, or none.
     """
+    if not isinstance(judge, DigitJudge):
+        raise TypeError(f"judge must be a DigitJudge, as load_judge returns, not a {type(judge).__name__}")
     chances = predict(judge, images).softmax(1)[:, :-1]  # the last one is "none of these"
     probability, label = chances.max(1)
     return label, probability
@@ -56,6 +63,8 @@ def _check_variety(images: Tensor, labels: Tensor) -> None:
     inputs.check_images("images", images)
     inputs.check_unit("images", images)
     inputs.check_labels("labels", labels, len(images), None)
+    if labels.min() < 0:
+        raise ValueError(f"labels must be of classes, at least 0, not {labels.min()}: leave out what is unknown")
     alone = [k for k, count in zip(*labels.unique(return_counts=True), strict=True) if count < 2]
     if alone:
         raise ValueError(
