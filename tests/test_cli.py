@@ -196,6 +196,8 @@ def test_toml_is_read_from_python_3_11_on(run, monkeypatch):
         ('{"latent_dim": 2}', "say which model to train"),
         ('["VAE"]', "c.json must hold names and values"),
         ("{", "c.json cannot be read"),
+        ("[" * 100_000, "c.json cannot be read: maximum recursion depth exceeded"),
+        ('{"model": "VAE", "lr": 1' + 400 * "0" + "}", "lr in c.json must be a number that a float can hold, not 1000"),
     ],
 )
 def test_a_wrong_configuration_is_refused(text, complaint, run):
@@ -424,10 +426,11 @@ def test_pictures_go_beside_the_model_if_nobody_says(run, runs):
         ("train GAN", "there is no model 'GAN': the known ones are Autoencoder, VAE"),
         ("train Autoencoder", "Autoencoder needs latent_dim: give it as --latent-dim"),
         ("train VAE --latent-dim two", "argument --latent-dim: invalid int value: 'two'"),
-        ("train VAE --latent-dim 0", "latent_dim must be a whole number of at least 1, not 0"),
+        ("train VAE --latent-dim 0", "latent_dim must be a whole number of at least 1"),
         ("train VAE --latent 2", "unrecognized arguments: --latent"),
         ("train VAE --network cnn", "there is no network 'cnn'"),
-        ("train VAE --steps 0", "steps must be a whole number of at least 1, not 0"),
+        ("train VAE --steps 0", "steps must be a whole number of at least 1 and"),
+        ("train VAE --seed 99999999999999999999", "seed must be a whole number of at least 0 and at most 9.2"),
         ("train VAE --alpha 2", "VAE has no setting alpha (that is for M2, CodeM2)"),
         ("train VAE --labels 100", "labels is for LabelledVAE, M2, CodeM2"),
         ("train M2 --share 0.5", "share is of the labelled images"),
@@ -444,23 +447,41 @@ def test_pictures_go_beside_the_model_if_nobody_says(run, runs):
         ("samples nowhere", "there is no model nowhere"),
         ("samples README.txt", "is not a readable checkpoint"),
         ("samples {runs}/VAE --out x.jpg", "must be a file that ends in .png, not x.jpg"),
-        ("samples {runs}/VAE -n 0", "n must be a whole number of at least 1, not 0"),
+        ("samples {runs}/VAE -n 0", "n must be a whole number of at least 1 and at most 20000, not 0"),
         ("samples {runs}/VAE --temperature -1", "temperature must be a finite number of at least 0, not -1.0"),
         ("samples {runs}/VAE --titles", "a VAE has no classifier"),
         ("samples {runs}/Autoencoder", "which has no prior to sample from"),
         ("digit {runs}/CVAE ten", "there is no class 'ten': the classes are 0 to 9"),
-        ("digit {runs}/VAE 3 --temperature -1", "temperature must be a finite number of at least 0, not -1.0"),
+        ("digit {runs}/VAE 3 --temperature -1", "temperature must be a finite number of at least 0"),
+        ("digit {runs}/VAE 3 --temperature 1e30", "temperature must be a finite number of at least 0 and at most 100"),
+        ("digit {runs}/VAE 3 -n 99999999999", "n must be a whole number of at least 1 and at most 20000"),
+        ("rows {runs}/VAE --seed 99999999999999999999", "seed must be a whole number of at least 0 and at most 9.2"),
+        ("rows {runs}/VAE -n 99999999999", "n must be a whole number of at least 1 and at most 20000"),
+        ("samples {runs}/VAE -n 99999999999", "n must be a whole number of at least 1 and at most 20000"),
+        ("samples {runs}/LabelledVAE --titles --columns -3", "columns must be a whole number of at least 1, not -3"),
+        ("folders {runs}/VAE -n 99999999999 --out made", "n must be a whole number of at least 1 and at most 1e+06"),
+        ("map {runs}/VAE --plane --side 99999999", "side must be a whole number of at least 2 and at most 140"),
+        ("map {runs}/wide --by tsne -n 20 --seed -1", "seed must be a whole number of at least 0 and at most 4.29"),
+        ("transition {runs}/VAE --images 3 4 --steps 99999999999", "steps must be a whole number of at least 2 and"),
+        ("transition {runs}/VAE --images 3 4 --seconds 1e300", "seconds must be a finite number above 0 and at most"),
+        (
+            "transition {runs}/VAE --images 3 4 --steps 1000 --out x.gif --scale 50",
+            "scale, with so many steps, asks for",
+        ),
         ("folders {runs}/VAE", "the following arguments are required: --out"),
         ("transition {runs}/VAE", "--images 3 12 for two test images, or --classes 3 8"),
         ("transition {runs}/VAE --images 3 1000", "there is no test image 1000: they are numbered from 0 to 999"),
         ("transition {runs}/VAE --classes 3 8 --out x.mp4", "ends in .png or .gif"),
-        ("transition {runs}/VAE --classes 3 8 --steps 1", "steps must be a whole number of at least 2, not 1"),
+        (
+            "transition {runs}/VAE --classes 3 8 --steps 1",
+            "steps must be a whole number of at least 2 and at most 1000, not 1",
+        ),
         ("map {runs}/CVAE --plane", "choose one with --digit"),
         ("map {runs}/VAE --plane --digit 3", "leave --digit out"),
         ("map {runs}/VAE --digit 3", "--digit is for --plane"),
         ("reconstruct {runs}/VAE --first 995", "there are 1000 test images"),
         ("page {runs}/CVAE", "choose one with --digit"),
-        ("page {runs}/VAE --dimensions 2", "dimensions must be different whole numbers from 0 to 1"),
+        ("page {runs}/VAE --dimensions 2", "dimensions must be a list, different whole numbers from 0 to 1, not [2]"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_exit_status_2(words, complaint, run, runs):
@@ -476,7 +497,7 @@ def test_what_fails_on_the_way_exits_with_1(run, runs, monkeypatch):
     Path("file").write_text("in the way")
     status, _, errors = run("samples", runs / "VAE", "--out", "file/x.png")
     assert status == 1 and "cannot write file/x.png" in errors.replace("\\", "/")
-    status, _, errors = run("train", "VAE", *SHORT, "--lr", 1e30)
+    status, _, errors = run("train", "VAE", *SHORT, "--lr", 1e5)
     assert status == 1 and "Lower the learning rate" in errors and not Path("runs").exists()
     status, _, errors = run("rows", runs / "VAE", "--data", "fashion_mnist", "--out", "x.png")
     assert status == 1 and "fashion_mnist is not to be had" in errors

@@ -93,7 +93,10 @@ def checked(name: str, value: object, kind: Kind, where: str) -> object:
     fits = kind.count is None and isinstance(value, accepted) and (kind.type is bool or not isinstance(value, bool))
     if not fits or (kind.choices and value not in kind.choices):
         raise ValueError(f"{name} in {where} must be {kind}, not {value!r}")
-    return kind.type(value)
+    try:
+        return kind.type(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        raise ValueError(f"{name} in {where} must be {kind} that a float can hold, not {str(value)[:20]}...") from None
 
 
 def _with_default(text: str, default: object) -> str:

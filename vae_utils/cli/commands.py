@@ -113,6 +113,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(130, str(stop) or "stopped by hand")
     except (ValueError, TypeError, FileNotFoundError) as error:  # what the package raises for wrong input
         return _complain(2, str(error))
+    except MemoryError:
+        return _complain(1, "there is not enough memory: ask for less at a time")
     except (OSError, RuntimeError, ArithmeticError, ImportError) as error:
         return _complain(1, str(error))
 

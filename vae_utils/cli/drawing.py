@@ -17,6 +17,7 @@ from vae_utils.models import CVAE, VAE, Autoencoder, CodeM2, Completer, Conditio
 from vae_utils.runtime import get_device
 
 WEIGHTS = "model.safetensors"  # of a run's folder
+MOST_IMAGES, MOST_FILES = 20_000, 1_000_000  # of a picture, which is limited, too, and of a folder
 
 
 @dataclass
@@ -98,10 +99,15 @@ def check_redraws(kept: Kept) -> None:
         check_painter(type(kept.model), str(kept.path))
 
 
+def generator_of(seed: int) -> torch.Generator:
+    """Return random numbers. Raises: ValueError for a seed that no generator takes."""
+    return torch.Generator().manual_seed(inputs.check_whole("seed", seed, 0, inputs.MOST_SEED))
+
+
 def random_images(kept: Kept, n: int, temperature: float, seed: int) -> Tensor:
     """Return n samples of a model, those of a conditional one of random classes, [n, C, H, W] on the CPU."""
-    inputs.check_whole("n", n, 1)
-    generator = torch.Generator().manual_seed(seed)
+    inputs.check_whole("n", n, 1, MOST_IMAGES)
+    generator = generator_of(seed)
     if isinstance(kept.model, Autoencoder):
         raise ValueError(
             f"{kept.path} is an Autoencoder, which has no prior to sample from: use digit or rows, which draw from "
@@ -119,10 +125,10 @@ def class_images(kept: Kept, labels: Sequence[int], temperature: float, seed: in
 
     The temperature scales z for the one, the distance from the class's mean for the other.
     """
-    y, generator = torch.tensor(labels), torch.Generator().manual_seed(seed)
+    y, generator = torch.tensor(labels), generator_of(seed)
     if isinstance(kept.model, CVAE):
         return torch.cat([kept.model.sample(part, temperature, generator).cpu() for part in y.split(CHUNK)])
-    inputs.check_number("temperature", temperature, 0)
+    inputs.check_number("temperature", temperature, 0, 100)
     means = kept.gaussians.means[y]
     return decode(kept, means + temperature * (kept.gaussians.sample(y, generator) - means))
 

@@ -32,9 +32,12 @@ def samples(
     scale: Scale = 2,
 ) -> str:
     """Draw samples from the prior; those of a conditional model are of random classes."""
+    from vae_utils import inputs
     from vae_utils.cli import drawing, figures, writing
 
     kept = drawing.open_painter(model)
+    if columns is not None:
+        inputs.check_whole("columns", columns, 1)
     out = out or kept.beside("samples.png")
     if titles and not hasattr(kept.model, "classify"):
         raise ValueError(f"a {kept.name} has no classifier to give titles: train a LabelledVAE or M2, or use rows")
@@ -63,7 +66,7 @@ def digit(
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    inputs.check_whole("n", n, 1)
+    inputs.check_whole("n", n, 1, drawing.MOST_IMAGES)
     names = drawing.class_names(kept)
     label = drawing.class_number(which, names)
     out = out or kept.beside(f"digit-{label}.png")
@@ -87,7 +90,7 @@ def rows(
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    inputs.check_whole("n", n, 1)
+    inputs.check_whole("n", n, 1, drawing.MOST_IMAGES)
     out = out or kept.beside("rows.png")
     images = drawing.row_images(kept, n, temperature, seed)
     writing.write_picture(out, writing.sheet(images, n, scale))
@@ -112,7 +115,7 @@ def folders(
     from vae_utils.cli import drawing, writing
 
     kept = drawing.open_painter(model, data)
-    inputs.check_whole("n", n, 1)
+    inputs.check_whole("n", n, 1, drawing.MOST_FILES)
     writing.check_new_folder(out)
     names = drawing.class_names(kept)
     labels = [i % len(names) for i in range(n)]
@@ -135,7 +138,7 @@ def reconstruct(
 
     kept = drawing.open_model(model, data)
     drawing.check_redraws(kept)
-    inputs.check_whole("n", n, 1)
+    inputs.check_whole("n", n, 1, drawing.MOST_IMAGES)
     test, out = kept.dataset.test, out or kept.beside("reconstruct.png")
     if not 0 <= first <= len(test) - n:
         raise ValueError(f"there are {len(test)} test images: {n} from number {first} on are not among them")

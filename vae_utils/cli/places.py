@@ -28,9 +28,8 @@ def transition(
     kept = drawing.open_painter(model, data)
     out = out or kept.beside("transition.png")
     writing.check_ending(out, ".png", ".gif")
-    inputs.check_whole("steps", steps, 2)
-    if not 0 < seconds < float("inf"):
-        raise ValueError(f"seconds must be above 0 and finite, not {seconds:g}")
+    inputs.check_whole("steps", steps, 2, 1000)
+    inputs.check_number("seconds", seconds, 0, 600, above=True)
     ends = walking.ends_of(kept, images, classes)
     pictures = walking.between(kept, ends, way, steps)
     if out.suffix.lower() == ".gif":
@@ -67,7 +66,7 @@ def latent_map(
     test = kept.dataset.test.subset(slice(0, count))
     if plane:
         label = walking.label_of(kept, digit)
-        inputs.check_whole("side", side, 2)
+        inputs.check_whole("side", side, 2, 140)
         if by == "tsne":
             raise ValueError("--plane needs a plane, and t-SNE gives none: leave --by tsne out")
         out = out or kept.beside("plane.png")

@@ -89,7 +89,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         table = _toml(text) if path.suffix.lower() == ".toml" else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
     if not isinstance(table, dict):
         raise ValueError(f'{path} must hold names and values, as in {{"model": "VAE", "latent_dim": 2}}')

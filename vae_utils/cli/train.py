@@ -97,7 +97,7 @@ def _train(plan: Plan, fresh: bool) -> str:
     """Train, write, and return what it came to."""
     folder, dataset = plan.folder, load_dataset(plan.options.data)
     split, test = _splits(plan, dataset)
-    torch.manual_seed(plan.of_fit["seed"])
+    torch.manual_seed(inputs.check_whole("seed", plan.of_fit["seed"], 0, inputs.MOST_SEED))
     model = models.KNOWN[plan.model](**plan.of_model, image_shape=split.shape)
     extra = _watch(plan) | _checkpoint(plan)
     if fresh:

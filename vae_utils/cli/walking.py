@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vae_utils import latent
+from vae_utils import inputs, latent
 from vae_utils.cli.drawing import Kept, class_names, class_number, decode
 from vae_utils.data import Split
 from vae_utils.evaluation import encode_means
@@ -53,6 +53,8 @@ def between(kept: Kept, ends: tuple[int, int], way: str, steps: int) -> Tensor:
 
 def gif(pictures: Tensor, seconds: float, scale: int) -> bytes:
     """Return pictures [N, C, H, W] as an animation, there and back, without end."""
+    height, width = scale * pictures.shape[2], scale * pictures.shape[3]
+    inputs.check_size("scale, with so many steps,", len(pictures) * height, width)
     frames = [Image.fromarray(enlarge(tile(picture[None]), scale)) for picture in pictures]
     frames += frames[-2:0:-1]
     stored = io.BytesIO()
@@ -68,6 +70,7 @@ def in_two(kept: Kept, split: Split, by: str, seed: int) -> tuple[Tensor, tuple[
     if codes.shape[1] == 2:
         return codes, ("z1", "z2")
     if by == "tsne":
+        inputs.check_whole("seed", seed, 0, 2**32 - 1)
         perplexity = min(30, (len(codes) - 1) / 3)
         places = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes.numpy())
         return torch.from_numpy(places), ("t-SNE 1", "t-SNE 2")
