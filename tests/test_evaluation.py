@@ -10,7 +10,7 @@ from torch.distributions import Normal
 from vae_utils import evaluation
 from vae_utils.data import Split
 from vae_utils.losses import gaussian_kl, gaussian_log_density
-from vae_utils.models import CVAE, VAE, Autoencoder, Classifier, Completer, DigitJudge
+from vae_utils.models import CVAE, M2, VAE, Autoencoder, Classifier, Completer, DigitJudge
 
 
 @pytest.fixture
@@ -204,6 +204,29 @@ def test_every_part_is_left_in_the_mode_that_it_had(name, fails, toy):
         MEASURES[name](model, toy.test)
     assert [part.training for part in model.modules()] == modes and len(set(modes)) == 2
     assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_model_whose_weights_are_spoiled_is_named(name, toy):
+    model = Seen(2, image_shape=(1, 8, 8))
+    torch.nn.init.constant_(model.encoder[1].weight, float("nan"))
+    with pytest.raises(ValueError, match="model makes NaN of these images"):
+        MEASURES[name](model, toy.test)
+
+
+def test_a_model_may_change_the_pixels_before_it_looks():
+    class Normed(VAE):
+        def encode(self, x):
+            return super().encode(3 * x - 1)
+
+    model, split = Normed(2, image_shape=(1, 8, 8)), Split(torch.rand(3, 1, 8, 8), torch.arange(3))
+    assert evaluation.evaluate(model, split)["loss"] > 0 and evaluation.encode_means(model, split).shape == (3, 2)
+
+
+def test_a_label_that_nobody_knows_gives_no_code(toy):
+    model = M2(2, image_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match="y must be from 0 to 9, not from -1 to"):
+        evaluation.encode_means(model, Split(toy.test.images, torch.full((60,), -1)))
 
 
 @pytest.mark.parametrize("name", ["predict", "log_likelihood"])

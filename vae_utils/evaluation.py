@@ -52,7 +52,7 @@ def predict(model: nn.Module, images: Tensor) -> Tensor:
     """
     x, device = _images(model, images), device_of(model)
     with evaluating(model), inputs.trusted():
-        return torch.cat([_answer(model, part.to(device)).cpu() for part in x.split(CHUNK)])
+        return torch.cat(_numbers([_answer(model, part.to(device)).cpu() for part in x.split(CHUNK)]))
 
 
 def _answer(model: nn.Module, x: Tensor) -> Tensor:
@@ -119,14 +119,15 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
     if y is not None:
         inputs.check_labels("y", y, len(x), None)
     device, bounds = device_of(model), []
-    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0, inputs.MOST_SEED), device):
+    seed = inputs.check_whole("seed", seed, 0, inputs.MOST_SEED)
+    with evaluating(model), own_random_numbers(seed, device), inputs.trusted():
         each = max(1, ROWS // samples)
         for start in range(0, len(x), each):
             labels = None if y is None else y[start : start + each].to(device)
             bounds.append(
                 importance_bound(_log_weights(model, x[start : start + each].to(device), labels, samples)).cpu()
             )
-    return torch.cat(bounds)
+    return torch.cat(_numbers(bounds))
 
 
 def _log_weights(model: nn.Module, x: Tensor, y: Tensor | None, samples: int) -> Tensor:
@@ -180,8 +181,9 @@ def _images(model: nn.Module, images: Tensor) -> Tensor:
 
 
 def _given(model: nn.Module, x: Tensor, y: Tensor | None) -> tuple:
-    """Return what a model is told beside x: its condition, if it has one, or nothing."""
-    return (model.condition(x, y),) if hasattr(model, "condition") else ()
+    """Return what a model is told beside x: its condition, if it has one, or nothing. Labels are looked at."""
+    with inputs.trusted(False):
+        return (model.condition(x, y),) if hasattr(model, "condition") else ()
 
 
 def _encode(model: nn.Module, x: Tensor, y: Tensor) -> Tensor | tuple[Tensor, Tensor]:
@@ -199,6 +201,14 @@ def _over_chunks(
         raise ValueError("split must have at least one image, not none")
     if isinstance(model, Model):
         model.check_data(split.shape, split.labels)
-    with evaluating(model), own_random_numbers(inputs.check_whole("seed", seed, 0, inputs.MOST_SEED), device):
+    seed = inputs.check_whole("seed", seed, 0, inputs.MOST_SEED)
+    with evaluating(model), own_random_numbers(seed, device), inputs.trusted():  # a split was looked at
         chunks = (split[i : i + CHUNK] for i in range(0, len(split), CHUNK))
-        return [function(x.to(device), y.to(device)) for x, y in chunks]
+        return _numbers([function(x.to(device), y.to(device)) for x, y in chunks])
+
+
+def _numbers(parts: list[Tensor]) -> list[Tensor]:
+    """Return what a model makes of images that were looked at, unless it is NaN: that is the model's own."""
+    if any(part.isnan().any() for part in parts):
+        raise ValueError("model makes NaN of these images: weights that are not finite, or too large; train it anew")
+    return parts
