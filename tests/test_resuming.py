@@ -47,7 +47,12 @@ def normed() -> nn.Module:
     return Normed()
 
 
-MODELS = {"vae": vae, "judge": judge, "buffers": normed}
+def residual() -> nn.Module:
+    torch.manual_seed(0)
+    return VAE(2, "residual", image_shape=SHAPE)  # its weights lie in another order in memory
+
+
+MODELS = {"vae": vae, "judge": judge, "buffers": normed, "residual": residual}
 
 
 class Watch:
@@ -255,6 +260,13 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_first_step(toy, tmp_
     with pytest.raises(OSError, match="cannot write .*choose a folder that can be written to"):
         fit(model, toy.train, checkpoint=tmp_path / "file" / "training", **SETTINGS)
     assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
+
+
+def test_what_has_no_content_cannot_go_on(toy, tmp_path):
+    with open(__file__) as file:
+        watch = {"callback": lambda step, model: file and None, "callback_steps": (1,)}
+        with pytest.raises(TypeError, match="checkpoint cannot say of which training it is, because a TextIOWrapper"):
+            fit(vae(), toy.train, checkpoint=tmp_path / "training", **watch, **SETTINGS)
 
 
 @pytest.mark.parametrize("every", [0, -1, 2.5, True])

@@ -77,6 +77,10 @@ def test_the_same_seed_repeats_to_the_last_bit(run):
     assert not torch.equal(first[0], other[0]) and not equal(first[1], other[1])
 
 
+def test_the_largest_seed_is_one(run):
+    assert len(run(seed=2**63 - 1, steps=1)[1]) == 1
+
+
 @pytest.mark.parametrize("steps", [1, 2, 3, 25, 26])
 def test_history_has_a_value_for_every_step(run, steps):
     _, history = run(steps=steps)

@@ -47,7 +47,7 @@ def load(path: str | Path, **expected: object) -> nn.Module:
     """
     header, weights, _ = read(path)
     facts = json.loads(header["facts"])
-    for name, value in json.loads(as_json("expected", expected)).items():
+    for name, value in json.loads(as_json("facts expected", expected)).items():
         if facts.get(name) != value:
             raise ValueError(
                 f"{path} was made with {name} = {facts.get(name)!r}, not {value!r}: train anew, or ask for that"

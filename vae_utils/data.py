@@ -181,6 +181,7 @@ def embedded_digits(folder: Path, damage: str = "") -> Dataset:
 
     Raises: TypeError or ValueError for what is no path.
     """
+    inputs.check_text("damage", damage)
     cache = inputs.check_path("folder", folder) / "mnist_embedded.npz"
     try:
         with np.load(io.BytesIO(_bounded(cache))) as stored:

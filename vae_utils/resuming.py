@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from vae_utils import checkpoints, inputs
-from vae_utils.fingerprints import fingerprint
+from vae_utils.fingerprints import Unpinned, fingerprint
 from vae_utils.history import History
 
 Found = tuple[dict[str, object], dict[str, Tensor], dict[str, Tensor]]  # facts, weights, arrays
@@ -26,8 +26,11 @@ class Resumable:
     def __init__(
         self, path: str | os.PathLike, model: nn.Module, split: object, settings: dict[str, object], code: object
     ) -> None:
-        facts = {"model": fingerprint(model), "data": fingerprint(split), "settings": fingerprint(settings)}
-        facts["code"] = fingerprint((code, torch.__version__))
+        parts = {"model": model, "data": split, "settings": settings, "code": (code, torch.__version__)}
+        try:
+            facts = {name: fingerprint(part) for name, part in parts.items()}
+        except Unpinned as error:
+            raise Unpinned(f"checkpoint cannot say of which training it is, because {error}: train without") from None
         self.path, self.kind, self.facts = inputs.check_path("checkpoint", path), type(model).__name__, facts
         self.found = self._read()  # before anything changes
 
