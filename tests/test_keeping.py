@@ -24,6 +24,13 @@ from vae_utils.keeping import fit_once, kept_path, training_facts
 from vae_utils.models import M2, VAE, Autoencoder, Classifier, pose
 
 
+def forget(weight: torch.Tensor) -> None:
+    weight.grad.zero_()
+
+
+FADE = (lambda gradient: 0 * gradient, forget)  # hooks on a weight
+
+
 @pytest.fixture
 def once(toy, capsys):
     """Call fit_once on a fresh model; return its weights, its history, what was printed, and whether it trained."""
@@ -54,6 +61,35 @@ def test_the_second_call_loads_what_the_first_kept(once):
     assert first[2].startswith("toy: trained in") and "kept in" in first[2]
     assert second[2].startswith("toy: loaded, trained before") and "To train it again, delete" in second[2]
     assert path in second[2] and first[2].count("\n") == second[2].count("\n") == 1
+
+
+def test_a_hook_on_a_weight_is_another_training(once):
+    once()
+    for place, name in enumerate(("register_hook", "register_post_accumulate_grad_hook")):
+        if hasattr(torch.Tensor, name):
+            model = vae()
+            for weight in model.parameters():
+                getattr(weight, name)(FADE[place])
+            assert once(model=model)[3]
+    model = vae()
+    next(model.parameters()).scale = 2
+    assert once(model=model)[3]
+
+
+def test_autocast_is_another_training(once):
+    once()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert once()[3] and not once()[3]
+    assert not once()[3]
+
+
+def test_images_that_a_callback_changes_are_not_those_that_the_name_stands_for(toy, files, capsys):
+    def spoil(step, model):
+        own.train.images.zero_()
+
+    own = Dataset("own", Split(toy.train.images.clone(), toy.train.labels), toy.test, "made up", is_full=False)
+    fit_once("own", vae(), own, callback=spoil, callback_steps=(1,), **SETTINGS)
+    assert "not kept, because the training changed the images" in capsys.readouterr().out and files() == []
 
 
 def test_what_is_kept_is_what_fit_gives(once, toy):
@@ -436,7 +472,11 @@ def test_a_training_that_changes_more_than_weights_is_not_kept(once, files):
     torch.manual_seed(0)
     model = Counting(2, image_shape=SHAPE)
     said = once(model=model)[2]
-    assert model.calls == 30 and "not kept, because the training changed more of the model" in said and files() == []
+    assert (
+        model.calls == 30
+        and "not kept, because the training changed the images, or more of the model" in said
+        and files() == []
+    )
 
 
 def test_a_kept_model_of_the_series_can_be_loaded_by_its_file(once, files):

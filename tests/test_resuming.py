@@ -52,7 +52,7 @@ def residual() -> nn.Module:
     return VAE(2, "residual", image_shape=SHAPE)  # its weights lie in another order in memory
 
 
-MODELS = {"vae": vae, "judge": judge, "buffers": normed, "residual": residual}
+MODELS = {"vae": vae, "judge": judge, "buffers": normed}
 
 
 class Watch:
@@ -100,6 +100,12 @@ def test_cut_off_anywhere_it_ends_as_if_it_had_not_been(toy, whole, tmp_path_fac
     torch.manual_seed(99)  # whatever happens in between
     assert same(train(MODELS[name], toy, **keep), whole[name])
     assert not path.exists()
+
+
+def test_adams_memory_finds_its_weights_however_they_lie_in_memory(toy, tmp_path):
+    keep = {"checkpoint": tmp_path / "training", "checkpoint_every": 5}
+    train(residual, toy, 11, **keep)
+    assert same(train(residual, toy, **keep), train(residual, toy))
 
 
 def test_it_goes_on_and_does_not_begin_anew(toy, tmp_path):

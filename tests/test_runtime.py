@@ -2,8 +2,6 @@
 
 import contextlib
 import random
-import sys
-import types
 
 import numpy as np
 import pytest
@@ -49,16 +47,6 @@ def test_the_variable_overrides_the_device(monkeypatch):
         runtime.get_device()
 
 
-def test_where_am_i(monkeypatch):
-    for name in ("google.colab", "ipykernel"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    assert runtime.where_am_i() == "python"
-    monkeypatch.setitem(sys.modules, "ipykernel", types.ModuleType("ipykernel"))
-    assert runtime.where_am_i() == "jupyter"
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    assert runtime.where_am_i() == "colab"
-
-
 def test_start_seeds_and_says_in_one_line_what_this_runs_on(capsys):
     device = runtime.start(5)
     first, said = draws(), capsys.readouterr().out
@@ -80,6 +68,23 @@ def test_a_wish_goes_before_the_variable(monkeypatch):
 
 
 # ---- random numbers of one's own
+
+
+def test_numpy_and_python_find_their_random_numbers_again():
+    runtime.set_seed(3)
+    expected = draws()
+    runtime.set_seed(3)
+    with runtime.own_random_numbers(7):
+        inside = draws()
+    with runtime.own_random_numbers(7):
+        assert draws() == inside
+    assert draws() == expected
+
+
+def test_the_precision_says_what_autocast_does():
+    assert runtime.precision("cpu") == "torch.float32" and not runtime.autocasting("cuda")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert runtime.precision("cpu") == "torch.float32, autocast to torch.bfloat16"
 
 
 def test_own_random_numbers_leave_the_others_as_they_were():

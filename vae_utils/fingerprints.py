@@ -3,9 +3,10 @@
 A function of this project or of a notebook counts by its bytecode, its constants, its defaults, what it closes over,
 and what it reads of the names around it, and so on from there; a class by its members and bases; an object by its class
 and content; a module of this project by all that it holds; anybody else's code by its name and the version of its
-package. So an edit counts wherever it was made, on disk or in a running kernel. What has no content that could be
-looked at raises `Unpinned`: what depends on it cannot be kept. What changes no result may say so by an attribute
-`__fingerprint__`, a text that then counts for it.
+package. So an edit counts wherever it was made, on disk or in a running kernel. Not seen: a file or a variable of the
+environment that code reads where it runs, and a function of another package that was replaced at run time.
+What has no content that could be looked at raises `Unpinned`: what depends on it cannot be kept. What changes no result
+may say so by an attribute `__fingerprint__`, a text that then counts for it.
 """
 
 import copyreg
@@ -130,6 +131,9 @@ class _Walk:
             raise Unpinned(f"a tensor has no plain numbers to look at ({str(error).splitlines()[0]})") from None
         self.write(type(tensor).__name__, plain.dtype, list(plain.shape), tensor.requires_grad)
         self.digest.update(content)
+        hooks = (tensor._backward_hooks, getattr(tensor, "_post_accumulate_grad_hooks", None))
+        if vars(tensor) or any(hooks):  # what a reader put on a weight
+            self.each("with", (vars(tensor), *(list((hook or {}).values()) for hook in hooks)))
 
     def _code(self, value: object) -> None:
         if type(value) in WRAPPERS:

@@ -22,7 +22,7 @@ from vae_utils.training import Watcher, fit
 Facts = dict[str, object]
 LONGEST = 50  # letters of a name, of up to four bytes each
 NAME = rf"\w[\w .-]{{0,{LONGEST - 1}}}"
-NOT_ALL = "not kept, because the training changed more of the model than its weights and buffers"
+NOT_ALL = "not kept, because the training changed the images, or more of the model than its weights and buffers"
 
 
 def fit_once(
@@ -40,10 +40,10 @@ def fit_once(
     """Train a model on a data set's training split, unless the same was done before: then load what was kept.
 
     settings go to `training.fit`. The same training is one of the same model (class, configuration, first weights,
-    and all code that they reach, a notebook's own included), the same images and labels, steps, settings, `fit` and
-    version of PyTorch; see `fingerprints`. A change of any of them trains anew, as does another callback, or other
-    steps for it: its tensors are kept with the model. Device and number of threads change a result only by rounding,
-    and do not count. One line says what happened, and how to train again.
+    and all code that they reach, a notebook's own included), the same images and labels, steps, settings, `fit`,
+    precision and version of PyTorch; see `fingerprints`, which also says what it cannot see. A change of any of them
+    trains anew, as does another callback, or other steps for it: its tensors are kept with the model. Device and number
+    of threads change a result only by rounding, and do not count. One line says what happened, and how to train again.
     If another process is training the same, this one waits for it. A training stopped by hand is not kept, nor one that
     changes more of the model than weights and buffers; log_dir sees only what is trained; checkpoint and
     checkpoint_every do not count. The random numbers of whoever calls stay as they were.
@@ -59,7 +59,7 @@ def fit_once(
     try:
         facts = training_facts(model, dataset, {"steps": steps, **settings})
         watched = fingerprint((callback, sorted(looks))) if looks else None
-        besides = _besides_weights(model)
+        besides = _besides_weights(model, dataset)
     except Unpinned as error:
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         print(f"{name}: trained in {history.seconds:.0f} s, not kept, because {error}")
@@ -74,7 +74,9 @@ def fit_once(
             return history
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         if len(history) == steps:
-            kept = _keep(path, model, history, facts, watched) if besides == _besides_weights(model) else NOT_ALL
+            kept = (
+                _keep(path, model, history, facts, watched) if besides == _besides_weights(model, dataset) else NOT_ALL
+            )
             print(f"{name}: trained in {history.seconds:.0f} s, {kept}")
     return history
 
@@ -96,6 +98,7 @@ def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, objec
         "settings": {name: _plain(settings[name]) for name in sorted(settings)},
         "code": fingerprint(fit),
         "torch": torch.__version__,
+        "precision": ", ".join(f"{kind}: {runtime.precision(kind)}" for kind in ("cpu", "cuda")),
     }
 
 
@@ -163,10 +166,10 @@ def _keep(path: Path, model: nn.Module, history: History, facts: Facts, watched:
     return f"kept in {'/'.join(path.parts[-3:])}"
 
 
-def _besides_weights(model: nn.Module) -> str | None:
-    """Return the fingerprint of all that no checkpoint holds of a model: what training changes there would be lost."""
+def _besides_weights(model: nn.Module, dataset: Dataset) -> str | None:
+    """Return the fingerprint of what no checkpoint holds and a training may change: settings of the model, images."""
     try:
-        return fingerprint(model, without=model.state_dict(keep_vars=True).values())
+        return fingerprint((model, dataset.train), without=model.state_dict(keep_vars=True).values())
     except Unpinned:
         return None
 

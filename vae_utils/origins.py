@@ -11,6 +11,7 @@ from types import CodeType, FunctionType
 
 OWN = "vae_utils"  # walked through, although it is an installed package with a version
 INSTALLED = {"site-packages", "dist-packages"}
+BUILT = {"torch", "torchvision", "numpy"}  # may be built where their sources are, and have no own code of a reader's
 HEAP = 1 << 9  # the flag of a class that was made at run time
 
 
@@ -34,8 +35,10 @@ def version_of(module: str) -> str | None:
     if top in sys.stdlib_module_names:
         return sys.version
     place = PurePath(getattr(sys.modules.get(top), "__file__", None) or "").parts
-    version = getattr(sys.modules.get(top), "__version__", None) if INSTALLED.intersection(place) else None
-    if version is None:  # a reader's own file may have a __version__, and change
+    if place and not INSTALLED.intersection(place) and top not in BUILT:  # a reader's own, by `pip install -e` perhaps
+        return None
+    version = getattr(sys.modules.get(top), "__version__", None)
+    if version is None:
         names = importlib.metadata.packages_distributions().get(top, ())
         version = " ".join(importlib.metadata.version(name) for name in sorted(set(names))) or None
     return None if version is None else str(version)

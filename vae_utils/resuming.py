@@ -83,6 +83,12 @@ class Resumable:
         for group, (rate, betas) in zip(groups, facts["rates"], strict=True):
             group["lr"], group["betas"] = rate, tuple(betas)  # the schedule moves both
         optimizer.load_state_dict({"state": state, "param_groups": groups})
+        for (
+            weights,
+            parts,
+        ) in optimizer.state.items():  # a fused Adam walks through memory, and the file knows no layout
+            for name in ("exp_avg", "exp_avg_sq"):
+                parts[name] = torch.empty_like(weights).copy_(parts[name])
         schedule.load_state_dict(facts["schedule"])
         torch.set_rng_state(arrays["random/cpu"])
         if device.type == "cuda" and "random/cuda" in arrays:

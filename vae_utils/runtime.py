@@ -2,7 +2,6 @@
 
 import os
 import random
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,13 +17,6 @@ MOST_SEED = 2**32 - 1  # what NumPy takes
 def project_root() -> Path:
     """Return the folder that holds vae_utils, data and notebooks."""
     return Path(__file__).resolve().parent.parent
-
-
-def where_am_i() -> str:
-    """Return "colab", "jupyter" or "python": what runs this code."""
-    if "google.colab" in sys.modules:
-        return "colab"
-    return "jupyter" if "ipykernel" in sys.modules else "python"
 
 
 def get_device(wish: torch.device | str | None = None) -> torch.device:
@@ -64,10 +56,10 @@ def _sentence(name: str, wish: object) -> Iterator[None]:
 
 @contextmanager
 def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> Iterator[None]:
-    """Draw from a seed inside the block, on the CPU and on a device, and leave both generators as they were found.
+    """Draw from a seed inside the block, and leave the generators of all as they were found.
 
-    Without a seed the block goes on with the numbers that it finds. torch.random.fork_rng would leave out a Mac's GPU,
-    and warn of several others.
+    Those are PyTorch's on the CPU and on a device, NumPy's and Python's. Without a seed the block goes on with the
+    numbers that it finds. torch.random.fork_rng would leave out a Mac's GPU, and warn of several others.
 
     Raises: TypeError or ValueError for what is no seed, or no device.
     """
@@ -78,8 +70,11 @@ def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> 
         kind = {"cuda": torch.cuda, "mps": torch.mps}.get(device.type)
         where = (device,) if device.type == "cuda" else ()
         state, there = torch.get_rng_state(), kind.get_rng_state(*where) if kind else None
+    plain, numbers = random.getstate(), np.random.get_state()
     try:
         if seed is not None:
+            random.seed(seed)
+            np.random.seed(seed % (MOST_SEED + 1))
             torch.default_generator.manual_seed(seed)
             if device.type == "cuda":
                 with torch.cuda.device(device):
@@ -88,9 +83,33 @@ def own_random_numbers(seed: int | None, device: torch.device | str = "cpu") -> 
                 kind.manual_seed(seed)
         yield
     finally:
+        random.setstate(plain)
+        np.random.set_state(numbers)
         torch.set_rng_state(state)
         if kind:
             kind.set_rng_state(there, *where)
+
+
+def precision(kind: str) -> str:
+    """Return in which numbers a kind of device computes now: the default type, and what autocast makes of it if on.
+
+    Raises: TypeError or ValueError for what is no kind of device.
+    """
+    return f"{torch.get_default_dtype()}" + (f", autocast to {_autocast_type(kind)}" if autocasting(kind) else "")
+
+
+def autocasting(kind: str) -> bool:
+    """Return whether autocast is on for a kind of device, such as "cpu". Raises: TypeError, ValueError for none."""
+    with _sentence("kind", kind):
+        if hasattr(torch, "get_autocast_dtype"):  # from PyTorch 2.4 on
+            return torch.is_autocast_enabled(kind)
+    return torch.is_autocast_enabled() if kind == "cuda" else kind == "cpu" and torch.is_autocast_cpu_enabled()
+
+
+def _autocast_type(kind: str) -> torch.dtype:
+    if hasattr(torch, "get_autocast_dtype"):  # from PyTorch 2.4 on
+        return torch.get_autocast_dtype(kind)
+    return torch.get_autocast_gpu_dtype() if kind == "cuda" else torch.get_autocast_cpu_dtype()
 
 
 def set_seed(seed: int) -> None:

@@ -49,6 +49,8 @@ def fit(
     history's snapshots, and must not change the weights. log_dir receives TensorBoard curves.
     checkpoint names a file that holds the training as it stands, written every checkpoint_every steps. If it is there
     when fit starts, and is of the same training, that goes on to the same end; it is gone once all steps are done.
+    The split is looked at once, here, and what a model of the reader's own makes of it is not. No step is captured as a
+    CUDA graph: that it gives the same losses bit for bit would have to be shown on a GPU first.
     The same seed on the same CPU repeats the run exactly, and the random numbers of whoever calls stay as they were;
     written out by hand in notebook 04, section 4.4.
 
@@ -114,7 +116,7 @@ class _Record:
         if log_dir is not None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self.writer = SummaryWriter(log_dir)
+            self.writer = SummaryWriter(log_dir, purge_step=len(self.values) or None)  # what is trained again
 
     def __len__(self) -> int:
         return len(self.values)

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from vae_utils import inputs
+from vae_utils import inputs, runtime
 from vae_utils.labels import UNKNOWN
 from vae_utils.networks import check_shape
 
@@ -70,7 +70,7 @@ class Model(nn.Module):
 
     def _check_precision(self, name: str, tensor: Tensor) -> None:
         weight = next(self.parameters(), tensor)
-        if tensor.dtype != weight.dtype and not torch.is_autocast_enabled(tensor.device.type):
+        if tensor.dtype != weight.dtype and not runtime.autocasting(tensor.device.type):
             raise TypeError(
                 f"{name} must be {weight.dtype}, as the weights are, not {tensor.dtype}: convert one of them"
             )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vae_utils import inputs
+from vae_utils import inputs, runtime
 from vae_utils.models.base import check_settings
 from vae_utils.models.vae import VAE
 from vae_utils.networks import Network, Shape, build_decoder, build_encoder
@@ -148,5 +148,5 @@ def _check_warp(x: Tensor, matrix: Tensor) -> None:
         raise ValueError(f"x must be images [B, C, H, W] with pixels, not {list(x.shape)}")
     inputs.check_finite("x", x)
     _check_maps(matrix, len(x))
-    if matrix.dtype != x.dtype and not torch.is_autocast_enabled(x.device.type):
+    if matrix.dtype != x.dtype and not runtime.autocasting(x.device.type):
         raise TypeError(f"matrix must be {x.dtype}, as x is, not {matrix.dtype}: convert one of them")
