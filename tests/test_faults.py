@@ -63,7 +63,7 @@ def test_a_protection_is_taken_away_only_where_it_stands_once(tmp_path):
     ("status", "printed", "good", "how"),
     [
         (1, "FAILED tests/test_x.py::test_y[a b] - assert 1 == 2\n1 failed in 0.1s", True, "assert 1 == 2"),
-        (None, "", True, "did not end within"),
+        (None, "", False, "TIMED OUT after 90 s"),
         (2, "!!!! KeyboardInterrupt !!!!\nno tests ran", True, "the interrupt came through"),
         (0, "1 passed", False, "PASSED without its protection"),
         (1, "ERROR tests/test_x.py::test_y - NameError", False, "was not run"),
