@@ -223,7 +223,7 @@ HUGE = 10**12
     ("call", "said"),
     [
         (lambda: VAE(3, "mlp", TINY).sample(HUGE), "n must ask for 1 to 100,000 images at once, not 1,000,000,000,000"),
-        (lambda: VAE(3, "mlp", TINY).sample(2, temperature=1e39), "temperature must be a finite number of at most 100"),
+        (lambda: VAE(3, "mlp", TINY).sample(2, temperature=1e39), "temperature must be a finite number of at most 10,"),
         (lambda: CVAE(3, "mlp", TINY).sample(Y[:0]), "y must ask for 1 to 100,000 images at once, not 0"),
         (lambda: CVAE(3, "mlp", TINY).sample(Y[:1].expand(200_000)), "y must ask for 1 to 100,000 images at once"),
         (lambda: completing().complete(torch.ones(2, *TINY), n=HUGE), "n must be .* at most 50000, not 1000000000000"),
@@ -254,6 +254,14 @@ def test_sizes_of_a_network_are_whole_numbers(build, network):
     for shape in ((-1, 8, 8), (1, 8.0, 8), (1, 8, "8")):
         with pytest.raises((TypeError, ValueError), match="image_shape must be a whole number of at least 1"):
             build(network, shape, 3)
+
+
+def test_a_temperature_is_one_number():
+    model = Pose(8, "conv", TINY)
+    assert model.sample(4000, temperature=10.0).isfinite().all()
+    assert torch.equal(*(model.sample(2, t, torch.Generator().manual_seed(0)) for t in (0.5, torch.tensor(0.5))))
+    with pytest.raises(TypeError, match=r"temperature must be a number, not float64 \[\]"):
+        model.sample(2, temperature=torch.tensor(0.5).double().numpy())
 
 
 def test_binarise_is_a_switch():

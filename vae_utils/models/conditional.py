@@ -98,7 +98,7 @@ class CVAE(ConditionalVAE):
         """Return one image [C, H, W] in [0, 1] for each label of y [B], from z ~ N(0, temperature^2 I), on the CPU.
 
         Raises: TypeError or ValueError for what are no labels, none or more than 100,000 of them, a temperature that is
-        not from 0 to 100, or what is no generator.
+        not from 0 to 10, or what is no generator.
         """
         _check_labels(self, y, None)
         _check_sample("y", len(y), temperature, generator)

@@ -1,5 +1,7 @@
 """The autoencoder and the variational autoencoder."""
 
+from numbers import Real
+
 import torch
 from torch import Tensor
 
@@ -9,7 +11,7 @@ from vae_utils.models.base import Model, check_settings
 from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
 MOST_AT_ONCE = 100_000  # images drawn by one call: as many of 28 x 28 pixels take 0.3 GB
-MOST_TEMPERATURE = 100.0
+MOST_TEMPERATURE = 10.0  # sixty standard deviations are the end of what the pose of a PoseVAE can be
 
 
 class Autoencoder(Model):
@@ -96,7 +98,7 @@ class VAE(Model):
     def sample(self, n: int, temperature: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """Return n images [n, C, H, W] in [0, 1], decoded from z ~ N(0, temperature^2 I), z drawn on the CPU.
 
-        Raises: TypeError or ValueError if n is no whole number from 1 to 100,000, the temperature is not from 0 to 100,
+        Raises: TypeError or ValueError if n is no whole number from 1 to 100,000, the temperature is not from 0 to 10,
         or the generator is none.
         """
         inputs.check_whole("n", n, 1)
@@ -110,6 +112,8 @@ def _check_sample(name: str, n: int, temperature: float, generator: torch.Genera
     """Refuse what no sample can be drawn with; name is of the argument that says how many are asked for."""
     if not 1 <= n <= MOST_AT_ONCE:
         raise ValueError(f"{name} must ask for 1 to {MOST_AT_ONCE:,} images at once, not {n:,}: draw more in parts")
+    if not isinstance(temperature, Real | Tensor):  # NumPy's array of one number does not multiply a tensor
+        raise TypeError(f"temperature must be a number, not {inputs.described(temperature)}: call float")
     inputs.check_number("temperature", temperature, 0)
     inputs.check_number("temperature", temperature, high=MOST_TEMPERATURE)
     inputs.check_generator("generator", generator)
