@@ -130,3 +130,38 @@ def test_each_network_is_built_once(make, encoders, decoders, monkeypatch):
             )
     make()
     assert (built.count("build_encoder"), built.count("build_decoder")) == (encoders, decoders)
+
+
+ODD = (1, 7, 6)  # cannot be halved twice
+
+
+@pytest.mark.parametrize(
+    ("make", "takes", "codes", "inputs"),
+    [
+        (lambda pair: Completer(3, pair, ODD, features=5), (2, 7, 6), 6, 8),
+        (lambda pair: PoseVAE(9, pair, ODD), ODD, 6, 3),
+    ],
+    ids=["Completer", "PoseVAE"],
+)
+def test_beside_a_pair_a_model_builds_what_the_size_allows(make, takes, codes, inputs):
+    model = make((reading(takes, codes), drawing(inputs, ODD)))
+    recon, kl = model.terms(torch.rand(4, *ODD))
+    assert (recon + kl).isfinite().all()
+
+
+class Noisy(nn.Module):
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, outputs, dtype=torch.float64)
+
+    def forward(self, x):
+        return self.layer(x.flatten(1) + torch.rand_like(x.flatten(1)))
+
+
+def test_the_try_of_a_pair_draws_nothing_and_takes_its_precision():
+    pair = Noisy(6), drawing(3, SMALL).double()
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    VAE(3, pair, SMALL)
+    assert torch.equal(torch.rand(3), expected)

@@ -136,6 +136,7 @@ CALLS |= {
     "models.pose.warp": (pose.warp, {"x": X, "matrix": pose.affine(normal(B, 6))}),
     "networks.build_encoder": (networks.build_encoder, PLAIN | {"outputs": 3}),
     "networks.build_decoder": (networks.build_decoder, PLAIN | {"inputs": 3}),
+    "networks.kind_for": (networks.kind_for, PLAIN),
     "networks.check_shape": (networks.check_shape, {"image_shape": SMALL, "halved": True}),
     "networks.ResidualBlock": (networks.ResidualBlock, {"channels": 4}),
     "evaluation.device_of": (evaluation.device_of, {"model": VAE}),

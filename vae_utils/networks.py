@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vae_utils.inputs import check_flag, check_whole, described
+from vae_utils.runtime import own_random_numbers
 
 Shape = tuple[int, int, int]
 Network = str | tuple[nn.Module, nn.Module]
@@ -176,12 +177,27 @@ def _pair(network: object) -> tuple[nn.Module, nn.Module]:
     raise TypeError(f"network must be a name or a pair of modules, (encoder, decoder), not {described(network)}")
 
 
+def kind_for(network: Network, image_shape: Shape) -> str:
+    """Return the kind of network for what a model builds beside encoder and decoder: theirs, where they have a name.
+
+    Beside a pair of modules it is "conv", or "mlp" where a size cannot be halved twice. Raises: as `build_encoder`.
+    """
+    check_shape(image_shape)
+    if isinstance(network, str):
+        _kind(network)
+        return network
+    _pair(network)
+    return "mlp" if image_shape[1] % 4 or image_shape[2] % 4 else "conv"
+
+
 @torch.no_grad()
 def _fitting(name: str, network: nn.Module, takes: tuple[int, ...], gives: tuple[int, ...]) -> nn.Module:
-    """Return a network of the reader's own, after a try with zeros."""
+    """Return a network of the reader's own, after a try with zeros; its mode and random numbers stay as they were."""
     modes = [(part, part.training) for part in network.modules()]
+    like = next(network.parameters(), torch.zeros(()))
     try:
-        came = network.eval()(torch.zeros(1, *takes))
+        with own_random_numbers(None, like.device):
+            came = network.eval()(torch.zeros(1, *takes, device=like.device, dtype=like.dtype))
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise ValueError(f"the {name} must take [B, {_sizes(takes)}], and raised: {error}") from None
     finally:

@@ -10,7 +10,7 @@ from vae_utils import inputs
 from vae_utils.models.base import MOST_LATENT, check_settings
 from vae_utils.models.conditional import ConditionalVAE
 from vae_utils.models.vae import MOST_AT_ONCE
-from vae_utils.networks import Network, Shape, build_decoder, build_encoder
+from vae_utils.networks import Network, Shape, build_decoder, build_encoder, kind_for
 from vae_utils.runtime import get_device
 
 MOST_SIDE = 4096  # pixels, of a mask
@@ -80,7 +80,7 @@ class Completer(ConditionalVAE):
         if quadrants is not None:
             quadrants_seen(quadrants, h, w)
         self.encoder = build_encoder(network, (c + 1, h, w), 2 * latent_dim) if latent_dim else None
-        self.looker = build_encoder(_name(network), (c + 1, h, w), 2 * latent_dim + features)
+        self.looker = build_encoder(kind_for(network, image_shape), (c + 1, h, w), 2 * latent_dim + features)
         self.decoder = build_decoder(network, image_shape, latent_dim + features)
 
     def condition(self, x: Tensor, y: Tensor | None = None) -> Glimpse:
@@ -210,8 +210,3 @@ def _check_mask(n: int, height: int, width: int, device: torch.device | str | No
         raise TypeError(f"device must be a torch.device, its name or None, not {inputs.described(device)}")
     if device is not None:
         get_device(device)
-
-
-def _name(network: Network) -> str:
-    """Return the kind of network that looks at the seen pixels: "conv", if encoder and decoder were handed in."""
-    return network if isinstance(network, str) else "conv"
