@@ -1370,15 +1370,6 @@ MEASURES = rows(
         "    if False:\n",
     ),
     (
-        "measure-labels",
-        "labels that do not belong to the images",
-        "too few, too many, floats, none, and a class that there is not",
-        "`y must be int64 [4], one for each image, not [3]: ...`",
-        "test_labels_that_do_not_belong_to_the_images_are_refused",
-        '        inputs.check_labels("y", y, len(x), None)\n',
-        "        pass\n",
-    ),
-    (
         "measure-units",
         "the active units of one image, which have no variance",
         "a split of one image",
