@@ -250,22 +250,22 @@ def test_a_stopped_training_goes_on_to_the_same_bit(run, monkeypatch):
     assert run(*words, "--out", "whole")[0] == 0
     with monkeypatch.context() as patch:
         stop_at(patch, 25)
-        status, _, errors = run(*words, "--out", "parts")
-    assert status == 130 and "to go on: python -m vae_utils train --resume --out parts" in errors
-    assert Path("parts/unfinished.checkpoint").is_file() and not Path("parts/model.safetensors").exists()
-    status, _, errors = run(*words, "--out", "parts")
+        status, _, errors = run(*words, "--out", "the parts")
+    assert status == 130 and "to go on: python -m vae_utils train --resume --out 'the parts'" in errors
+    assert Path("the parts/unfinished.checkpoint").is_file() and not Path("the parts/model.safetensors").exists()
+    status, _, errors = run(*words, "--out", "the parts")
     assert status == 2 and "--resume goes on with it, --fresh starts anew" in errors
-    status, _, errors = run("train", "--resume", "--out", "parts", "--lr", 1e-4)
+    status, _, errors = run("train", "--resume", "--out", "the parts", "--lr", 1e-4)
     assert status == 2 and "lr = 0.003, not 0.0001" in errors
-    assert run("train", "--resume", "--out", "parts", "--samples-every", 10)[0] == 2
+    assert run("train", "--resume", "--out", "the parts", "--samples-every", 10)[0] == 2
     with monkeypatch.context() as patch:  # cut off again, it has less to do
         stop_at(patch, 8)
-        assert run("train", "--resume", "--out", "parts", "--checkpoint-every", 4)[0] == 130
-    assert run("train", "--resume", "--out", "parts")[0] == 0
-    assert same(weights("whole"), weights("parts"))
+        assert run("train", "--resume", "--out", "the parts", "--checkpoint-every", 4)[0] == 130
+    assert run("train", "--resume", "--out", "the parts")[0] == 0
+    assert same(weights("whole"), weights("the parts"))
     for name in ("curves.csv", "samples/step-000000.png", "samples/step-000030.png"):
-        assert Path("whole", name).read_bytes() == Path("parts", name).read_bytes()
-    assert sorted(path.name for path in Path("parts").iterdir()) == [
+        assert Path("whole", name).read_bytes() == Path("the parts", name).read_bytes()
+    assert sorted(path.name for path in Path("the parts").iterdir()) == [
         *("config.json", "curves.csv", "curves.png", "model.safetensors", "samples")
     ]
 

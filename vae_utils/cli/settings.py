@@ -21,6 +21,13 @@ ELSEWHERE = {"out", "tensorboard"}  # not kept in a run's configuration: the sam
 TEXTS = {  # for readers of --help; a setting without a text shows its default all the same
     "steps": "gradient steps", "batch_size": "images in a step", "lr": "the highest learning rate of Adam's cycle",
     "beta": "the weight of the KL; 1 is the ELBO", "seed": "of the first weights, the batches and the noise",
+    "latent_dim": "numbers in a code", "network": "mlp, conv, wide (conv with twice the channels) or residual",
+    "classes": "how many classes the labels tell apart",
+    "quadrants": "what is seen: 1 the bottom left, 2 the left half, 3 all but the bottom right, none anything",
+    "features": "numbers in which the seen part is summed up", "moves": "how far images are moved about as it learns",
+    "weight": "of the classifier's loss, beside the VAE's", "alpha": "weight of the labelled images' classification",
+    "classifier": "the network of q(y|x): conv or mlp", "binarise": "draw black or white pixels anew in each step",
+    "skip": "classes less probable than this are left out of the sum over classes",
 }  # fmt: skip
 HARMLESS = {*ELSEWHERE, "checkpoint_every"}  # what may change while a training is interrupted
 
@@ -132,13 +139,13 @@ def differing(now: Plan, before: Plan) -> list[str]:
 
 
 def owners() -> dict[str, str]:
-    """Return a text for each setting of the models: which models have it, and with which default."""
+    """Return a text for each setting of the models: what it is, which models have it, and with which default."""
     texts: dict[str, list[str]] = {}
     for model, settings in model_settings().items():
         for name, p in settings.items():
             default = "needed" if p.default is inspect.Parameter.empty else p.default
             texts.setdefault(name, []).append(f"{model} ({default})")
-    return {name: ", ".join(models_and_defaults) for name, models_and_defaults in texts.items()}
+    return {name: f"{TEXTS[name]}: {', '.join(with_defaults)}" for name, with_defaults in texts.items()}
 
 
 def model_name(name: str | None) -> str:

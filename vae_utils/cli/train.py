@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -146,7 +147,8 @@ def _configured(plan: Plan) -> Iterator[None]:
                 for folder in new:
                     folder.rmdir()
         if isinstance(error, KeyboardInterrupt):
-            on = f"to go on: {PROG} train --resume --out {plan.folder}"
+            watch = f" --tensorboard {shlex.quote(str(plan.options.tensorboard))}" if plan.options.tensorboard else ""
+            on = f"to go on: {PROG} train --resume --out {shlex.quote(str(plan.folder))}{watch}"
             early = "nothing was kept yet (--checkpoint-every says how often that is done)"
             raise Stopped(f"stopped by hand; {on if kept else early}") from None
         raise

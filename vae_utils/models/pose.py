@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vae_utils import inputs, runtime
 from vae_utils.models.base import check_settings
 from vae_utils.models.vae import VAE
-from vae_utils.networks import Network, Shape, build_decoder, build_encoder, kind_for
+from vae_utils.networks import Network, Shape, build_decoder, build_encoder
 
 POSE = {"turn": 0.15, "lean": 0.25, "width": 0.12, "height": 0.12, "right": 0.06, "down": 0.06}  # what z = 1 does
 EMPTY = -8.0  # the logit of a pixel outside the drawing
@@ -34,7 +34,7 @@ class PoseVAE(VAE):
         _check_content(latent_dim)
         check_settings(self.config)
         content = latent_dim - len(POSE)
-        self.poser = build_encoder(kind_for(network, image_shape), image_shape, 2 * len(POSE))
+        self.poser = build_encoder(network if isinstance(network, str) else "conv", image_shape, 2 * len(POSE))
         self.encoder = build_encoder(network, image_shape, 2 * content)
         self.decoder = build_decoder(network, image_shape, content)
         with torch.no_grad():  # every image starts with the pose 0, known to about a third
