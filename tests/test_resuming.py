@@ -268,6 +268,11 @@ def test_a_folder_that_cannot_be_written_is_said_before_the_first_step(toy, tmp_
     assert all(torch.equal(*pair) for pair in zip(before, model.parameters(), strict=True))
 
 
+def test_a_folder_is_no_checkpoint(toy, tmp_path):
+    with pytest.raises(ValueError, match="checkpoint .* is a folder: name a file in it"):
+        fit(vae(), toy.train, checkpoint=tmp_path, **SETTINGS)
+
+
 def test_what_has_no_content_cannot_go_on(toy, tmp_path):
     with open(__file__) as file:
         watch = {"callback": lambda step, model: file and None, "callback_steps": (1,)}

@@ -36,6 +36,8 @@ class Resumable:
 
     def _read(self) -> Found | None:
         """Return what the file holds; None if there is none. Raises: as `__init__`."""
+        if self.path.is_dir():
+            raise ValueError(f"checkpoint {self.path} is a folder: name a file in it")
         if not self.path.exists():
             return None
         header, weights, arrays = checkpoints.read(self.path)
