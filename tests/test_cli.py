@@ -453,7 +453,7 @@ def test_pictures_go_beside_the_model_if_nobody_says(run, runs):
         ("samples {runs}/Autoencoder", "which has no prior to sample from"),
         ("digit {runs}/CVAE ten", "there is no class 'ten': the classes are 0 to 9"),
         ("digit {runs}/VAE 3 --temperature -1", "temperature must be a finite number of at least 0"),
-        ("digit {runs}/VAE 3 --temperature 1e30", "temperature must be a finite number of at least 0 and at most 100"),
+        ("digit {runs}/VAE 3 --temperature 1e30", "temperature must be a finite number of at least 0 and at most 10,"),
         ("digit {runs}/VAE 3 -n 99999999999", "n must be a whole number of at least 1 and at most 20000"),
         ("rows {runs}/VAE --seed 99999999999999999999", "seed must be a whole number of at least 0 and at most 9.2"),
         ("rows {runs}/VAE -n 99999999999", "n must be a whole number of at least 1 and at most 20000"),

@@ -54,7 +54,7 @@ def check_sigma(sigma: float | Tensor, x: Tensor) -> None:
     """Raise unless sigma is positive, and broadcasts against x."""
     least = torch.finfo(x.dtype).tiny  # beneath it a number of this type may count as 0
     if not isinstance(sigma, Tensor):
-        inputs.check_number("sigma", sigma, least)
+        inputs.check_number("sigma", sigma, least, torch.finfo(x.dtype).max)
         return
     if _together(sigma, x) != x.shape:
         raise ValueError(f"sigma must broadcast against x {list(x.shape)}, not be {list(sigma.shape)}: reshape it")

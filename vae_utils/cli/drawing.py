@@ -14,6 +14,7 @@ from vae_utils.data import CLASSES, Dataset, Split, load_dataset
 from vae_utils.evaluation import CHUNK, encode_clouds, encode_means
 from vae_utils.latent import ClassGaussians
 from vae_utils.models import CVAE, VAE, Autoencoder, CodeM2, Completer, ConditionalVAE
+from vae_utils.models.vae import MOST_TEMPERATURE
 from vae_utils.runtime import get_device
 
 WEIGHTS = "model.safetensors"  # of a run's folder
@@ -128,7 +129,7 @@ def class_images(kept: Kept, labels: Sequence[int], temperature: float, seed: in
     y, generator = torch.tensor(labels), generator_of(seed)
     if isinstance(kept.model, CVAE):
         return torch.cat([kept.model.sample(part, temperature, generator).cpu() for part in y.split(CHUNK)])
-    inputs.check_number("temperature", temperature, 0, 100)
+    inputs.check_number("temperature", temperature, 0, MOST_TEMPERATURE)
     means = kept.gaussians.means[y]
     return decode(kept, means + temperature * (kept.gaussians.sample(y, generator) - means))
 
