@@ -374,6 +374,7 @@ from vae_utils.fingerprints import fingerprint
 spec = json.loads(sys.argv[1])
 here = Path(spec["root"])
 sources.SHA256["mnist"] = tuple(spec["sha256"])
+sources.PATIENCE = sources.PER_MIRROR = 60.0  # four at once on a busy machine
 (here / f"ready{sys.argv[2]}").touch()
 while not (here / "go").exists():
     time.sleep(0.005)
@@ -418,22 +419,25 @@ def test_four_processes_load_at_once_into_an_empty_folder(files, mirror, tmp_pat
 
 
 SILENT = """
-import json, sys, time
+import json, sys
 from vae_utils import data, sources
-began = time.monotonic()
-mirrors, spec = sources.mirrors, json.loads(sys.argv[1])
+mirrors, fetch, spec, waits = sources.mirrors, sources._fetch, json.loads(sys.argv[1]), []
+def noted(url, first_byte, size):
+    waits.append(first_byte)
+    return fetch(url, first_byte, size)
+sources._fetch = noted
 sources.mirrors = lambda name: [spec["mirror"] for _ in mirrors(name)]  # after the real one's import of torchvision
 dataset = data.load_dataset(root=spec["root"])
-print(json.dumps([time.monotonic() - began, dataset.is_full, len(dataset.train), dataset.source]))
+print(json.dumps([waits, dataset.is_full, len(dataset.train), dataset.source]))
 """
 
 
-def test_a_network_that_hangs_costs_less_than_15_seconds(files, mirror, tmp_path):
+def test_a_network_that_hangs_is_waited_for_ten_seconds_in_all(files, mirror, tmp_path):
     mirror.mode = "silent"
     spec = json.dumps({"root": str(tmp_path), "mirror": mirror.address})
-    seconds, is_full, images, source = result(start(SILENT, spec, "0"))
+    waits, is_full, images, source = result(start(SILENT, spec, "0"))
     assert sum(mirror.asked.values()) >= 2, "it did try"
-    assert seconds < 15
+    assert 0 < max(waits) <= sources.PER_MIRROR and sum(waits) <= sources.PATIENCE == 10
     assert not is_full and images == 4000
     assert "4,000 to train on and 1,000 to test on" in source and "higher than on the full set" in source
 
