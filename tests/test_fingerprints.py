@@ -497,3 +497,13 @@ def test_without_must_be_a_sequence():
 def test_what_is_no_code_is_refused(function):
     with pytest.raises(TypeError, match="code must be code, as f.__code__ of a function f is, not a str"):
         function("x = 1")
+
+
+def test_a_training_is_the_same_whichever_progress_bar_there_is(monkeypatch):
+    before = fingerprint(training.fit)
+
+    class InANotebook(training.tqdm):  # as tqdm.auto has it there
+        pass
+
+    monkeypatch.setattr(training, "tqdm", InANotebook)
+    assert fingerprint(training.fit) == before

@@ -7,6 +7,7 @@ of nothing that returns the thing to call and good arguments; each case spoils o
 import io
 import random
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pytest
@@ -189,8 +190,11 @@ if touch.available():
     CALLS |= {
         "touch.picture": (touch.picture, {"value": b"a PNG", "width": 3, "alt": "a map"}),
         "touch.canvas": (touch.canvas, {"side": 3, "alt": "a square"}),
-        "touch.Picture.on_point": (touch.picture(b"a PNG", 3).on_point, {"callback": print}),
-        "touch.Canvas.on_ink": (touch.canvas().on_ink, {"callback": print}),
+        "touch.Picture.on_point": (
+            lambda **given: touch.picture(b"a PNG", 3).on_point(**given),
+            {"callback": print},
+        ),
+        "touch.Canvas.on_ink": (lambda **given: touch.canvas().on_ink(**given), {"callback": print}),
     }
 
 
@@ -200,8 +204,8 @@ def tidy(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     monkeypatch.chdir(folder)
     yield
-    while widgets.panel._panels:
-        widgets.panel._panels.popitem()[1].close()
+    widgets.panel._panels.clear()
+    ipywidgets.Widget.close_all()
     plt.close("all")
 
 
