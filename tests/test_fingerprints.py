@@ -4,6 +4,7 @@ import copy
 import functools
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -497,6 +498,22 @@ def test_without_must_be_a_sequence():
 def test_what_is_no_code_is_refused(function):
     with pytest.raises(TypeError, match="code must be code, as f.__code__ of a function f is, not a str"):
         function("x = 1")
+
+
+WHERE = """
+import vae_utils
+from vae_utils import data, models, training
+from vae_utils.fingerprints import fingerprint
+
+print(vae_utils.__file__, *map(fingerprint, (training.fit, data.Split, models.VAE)))
+"""
+
+
+def test_a_project_is_the_same_in_another_folder(tmp_path):
+    shutil.copytree(ROOT / "vae_utils", tmp_path / "vae_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-c", WHERE]
+    printed = [subprocess.check_output(command, cwd=folder, text=True).split() for folder in (ROOT, tmp_path)]
+    assert printed[0][0] != printed[1][0] and printed[0][1:] == printed[1][1:]
 
 
 def test_a_training_is_the_same_whichever_progress_bar_there_is(monkeypatch):

@@ -169,7 +169,7 @@ class _Walk:
         self._closure(value)
         for name in sorted(looked_up(value.__code__)):
             self.write("global", name)  # one that does not exist is a builtin, or the function will fail
-            if name in value.__globals__:
+            if name in value.__globals__ and name != "__file__":  # where a project lies changes no result
                 self.add(value.__globals__[name])
         names = sorted(imported(value.__code__, value.__globals__.get("__package__")))
         own = [name for name in names if version_of(name) is None]
