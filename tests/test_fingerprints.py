@@ -505,14 +505,14 @@ import vae_utils
 from vae_utils import data, models, training
 from vae_utils.fingerprints import fingerprint
 
-print(vae_utils.__file__, *map(fingerprint, (training.fit, data.Split, models.VAE)))
+print(vae_utils.__file__, *map(fingerprint, (training.fit, data.Split, models.VAE)), sep="\n")
 """
 
 
 def test_a_project_is_the_same_in_another_folder(tmp_path):
     shutil.copytree(ROOT / "vae_utils", tmp_path / "vae_utils", ignore=shutil.ignore_patterns("__pycache__"))
     command = [sys.executable, "-c", WHERE]
-    printed = [subprocess.check_output(command, cwd=folder, text=True).split() for folder in (ROOT, tmp_path)]
+    printed = [subprocess.check_output(command, cwd=folder, text=True).splitlines() for folder in (ROOT, tmp_path)]
     assert printed[0][0] != printed[1][0] and printed[0][1:] == printed[1][1:]
 
 
