@@ -505,7 +505,8 @@ import vae_utils
 from vae_utils import data, models, training
 from vae_utils.fingerprints import fingerprint
 
-print(vae_utils.__file__, *map(fingerprint, (training.fit, data.Split, models.VAE)), sep="\n")
+for line in vae_utils.__file__, *map(fingerprint, (training.fit, data.Split, models.VAE)):
+    print(line)
 """
 
 
