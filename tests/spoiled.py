@@ -141,6 +141,11 @@ def public(module: str) -> set[str]:
     return found
 
 
+def listed(module: str, *tables: dict[str, object]) -> set[str]:
+    """Return the names in some tables that belong to a module."""
+    return {name for table in tables for name in table if name.startswith(f"{module}.")}
+
+
 def modules() -> set[str]:
     """Return the names of the package's modules and packages."""
     return {module.name for module in pkgutil.iter_modules(vae_utils.__path__)}
