@@ -59,7 +59,6 @@ def fit_once(
     try:
         facts = training_facts(model, dataset, {"steps": steps, **settings})
         watched = fingerprint((callback, sorted(looks))) if looks else None
-        besides = _besides_weights(model, dataset)
     except Unpinned as error:
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         print(f"{name}: trained in {history.seconds:.0f} s, not kept, because {error}")
@@ -72,11 +71,11 @@ def fit_once(
             again = "/".join(path.parts[-3:])
             print(f"{name}: loaded, trained before in {history.seconds:.0f} s. To train it again, delete {again}")
             return history
+        besides = _besides_weights(model, dataset)
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
         if len(history) == steps:
-            kept = (
-                _keep(path, model, history, facts, watched) if besides == _besides_weights(model, dataset) else NOT_ALL
-            )
+            same = besides == _besides_weights(model, dataset)
+            kept = _keep(path, model, history, facts, watched) if same else NOT_ALL
             print(f"{name}: trained in {history.seconds:.0f} s, {kept}")
     return history
 

@@ -85,10 +85,8 @@ class Resumable:
         for group, (rate, betas) in zip(groups, facts["rates"], strict=True):
             group["lr"], group["betas"] = rate, tuple(betas)  # the schedule moves both
         optimizer.load_state_dict({"state": state, "param_groups": groups})
-        for (
-            weights,
-            parts,
-        ) in optimizer.state.items():  # a fused Adam walks through memory, and the file knows no layout
+        for weights, parts in optimizer.state.items():
+            # A fused Adam walks through memory, and the file does not know how the weights lie there.
             for name in ("exp_avg", "exp_avg_sq"):
                 parts[name] = torch.empty_like(weights).copy_(parts[name])
         schedule.load_state_dict(facts["schedule"])
