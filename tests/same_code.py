@@ -1,56 +1,20 @@
 """Hold code written out in a notebook to the code of the package, whatever the documentation around either."""
 
 import ast
-import re
 from itertools import zip_longest
 from pathlib import Path
 
 from nbformat import NotebookNode
 
-ALSO = re.compile(r"# *also: *(\w+(?:\.\w+)*)")
+from vae_utils.written_out import ALSO, bare
+
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-
-
-class Bare(ast.NodeTransformer):
-    """Strip docstrings, annotations and the checks of arguments that open a function."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        node.returns = None
-        node.body = node.body[is_docstring(node.body[0]) :]
-        while node.body and is_guard(node.body[0]):
-            del node.body[0]
-        return self.generic_visit(node)
-
-    visit_AsyncFunctionDef = visit_FunctionDef
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        node.body = node.body[is_docstring(node.body[0]) :]
-        return self.generic_visit(node)
-
-    def visit_arg(self, node: ast.arg) -> ast.AST:
-        node.annotation = None
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if node.value is None:
-            return None
-        return self.generic_visit(ast.Assign(targets=[node.target], value=node.value))
-
-
-def is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-
-
-def is_guard(node: ast.stmt) -> bool:
-    """Return whether a statement is a call of some `_check...` or `check_...`."""
-    called = node.value.func if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else None
-    return getattr(called, "attr", getattr(called, "id", "")).startswith(("_check", "check_"))
 
 
 def definitions(source: str) -> dict[str, str]:
     """Return the bare syntax tree, written out again, of each function and class at the top of a source."""
     found = [node for node in ast.parse(source).body if isinstance(node, Definition)]
-    return {node.name: ast.unparse(ast.fix_missing_locations(Bare().visit(node))) for node in found}
+    return {node.name: ast.unparse(ast.fix_missing_locations(bare(node))) for node in found}
 
 
 def module_source(name: str, root: Path) -> str:

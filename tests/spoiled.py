@@ -24,7 +24,7 @@ COVERED = {
     + ("plotting", "shapes", "widgets"),
     "test_properties_models": ("evaluation", "history", "judge", "models", "networks"),
     "test_properties_training": ("checkpoints", "data", "fingerprints", "keeping", "loss_checks", "origins")
-    + ("resuming", "runtime", "sources", "training", "training_checks"),
+    + ("resuming", "runtime", "sources", "training", "training_checks", "written_out"),
 }
 ELSEWHERE = {"cli": "a shell's words, not values: tests/test_cli.py", "__main__": "starts cli"}
 

@@ -14,6 +14,7 @@ ORDER = [
     "arrays",
     "shapes",
     "origins",
+    "written_out",
     "fingerprints",
     "runtime",
     "sources",

@@ -4,6 +4,7 @@ As tests/test_properties.py, for the modules that read, train and keep. All of t
 and none asks the network.
 """
 
+import ast
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
@@ -29,6 +30,7 @@ from vae_utils import (
     sources,
     training,
     training_checks,
+    written_out,
 )
 from vae_utils.models import VAE
 
@@ -140,6 +142,8 @@ CALLS = {
     "sources.write_atomic": (sources.write_atomic, {"path": HERE / "c", "content": b"abc"}),
     "sources.read_files": (allowing(NOWHERE, sources.read_files), {"name": "mnist", "root": HERE}),
     "sources.mirrors": (sources.mirrors, {"name": "mnist"}),
+    "written_out.bare": (written_out.bare, {"definition": ast.parse("def f(x: int) -> int:\n    return x").body[0]}),
+    "written_out.twin_of": (written_out.twin_of, {"value": tiny}),
     "training.fit": (allowing(GONE, trained(training.fit)), FIT | {"split": SPLIT}),
 }
 CHECKS_ARE_TESTED = "raises by design: tests/test_training.py, tests/test_losses.py and the entries of who calls it"
@@ -154,6 +158,7 @@ EXEMPT = {
     "resuming.Resumable.remove": FIT_CALLS,
     "runtime.project_root": "takes nothing",
     "sources.SourceError": "an exception",
+    "training.descend": "called by fit, with what fit has checked: tests/test_training.py",
     "training_checks.loss_gone": "a sentence about numbers that fit has found: tests/test_training.py",
 }
 for _module in (loss_checks, training_checks):

@@ -13,7 +13,7 @@ from vae_utils.data import Dataset, Split, minibatches
 from vae_utils.history import History
 from vae_utils.labels import UNKNOWN
 from vae_utils.models import CVAE, M2, VAE, Autoencoder, Classifier, DigitJudge, LabelledVAE
-from vae_utils.training import fit
+from vae_utils.training import descend, fit
 from vae_utils.training_checks import check_settings
 
 SHAPE = (1, 8, 8)
@@ -279,6 +279,28 @@ def test_tensorboard_gets_every_value(toy, tmp_path, stop):
         torch.testing.assert_close(torch.tensor([s.value for s in scalars]), getattr(history, name))
 
 
+# ---- a step of the caller's own
+
+
+def test_fit_takes_each_step_by_the_function_it_is_given(toy, run):
+    seen = []
+
+    def halved(model, x, y, optimizer, schedule, beta):
+        seen.append((tuple(x.shape), len(y), beta))
+        return descend(model, x, y, optimizer, schedule, 0.5 * beta)
+
+    ours, history = run(step=halved)
+    theirs, same = run(beta=0.5)
+    assert torch.equal(ours, theirs) and equal(history, same)
+    assert seen == [((32, *SHAPE), 32, 1.0)] * SETTINGS["steps"]
+
+
+@pytest.mark.parametrize("returned", [None, torch.zeros(()), (torch.zeros(()), torch.zeros(3)), (torch.zeros(3),) * 3])
+def test_a_step_that_returns_no_terms_is_refused(run, returned):
+    with pytest.raises(TypeError, match=r"step must return loss \[\], recon \[B\] and kl \[B\]"):
+        run(step=lambda *given: returned)
+
+
 # ---- refused, before anything changes
 
 
@@ -305,6 +327,7 @@ def nothing(step: int, model: nn.Module) -> None:
         ({"device": "toaster"}, ValueError, "device is 'toaster', which this machine cannot use; try cpu"),
         ({"device": "cuda:99"}, ValueError, "device is 'cuda:99', which this machine cannot use; try cpu"),
         ({"device": ""}, ValueError, "device is '', which"),
+        ({"step": 30}, TypeError, "step must be a function as training.descend is, not .*steps=..."),
         ({"callback": nothing}, ValueError, "callback was given without callback_steps"),
         ({"callback_steps": (5,)}, ValueError, "callback_steps were given without a callback"),
         ({"callback": nothing, "callback_steps": (31,)}, ValueError, "callback_steps must be .*at most 30, not 31"),

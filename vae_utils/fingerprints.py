@@ -3,8 +3,10 @@
 A function of this project or of a notebook counts by its bytecode, its constants, its defaults, what it closes over,
 and what it reads of the names around it, and so on from there; a class by its members and bases; an object by its class
 and content; a module of this project by all that it holds; anybody else's code by its name and the version of its
-package. So an edit counts wherever it was made, on disk or in a running kernel. Not seen: a file or a variable of the
-environment that code reads where it runs, and a function of another package that was replaced at run time.
+package. So an edit counts wherever it was made, on disk or in a running kernel; and what a notebook writes out of the
+package, below `# also: MODULE`, counts as the package's as long as it is the same code (`written_out`). Not seen: a
+file or a variable of the environment that code reads where it runs, and a function of another package that was replaced
+at run time.
 What has no content that could be looked at raises `Unpinned`: what depends on it cannot be kept. What changes no result
 may say so by an attribute `__fingerprint__`, a text that then counts for it.
 """
@@ -27,6 +29,7 @@ import torch
 from torch import Tensor, nn
 
 from vae_utils.origins import imported, looked_up, origin, version_of
+from vae_utils.written_out import twin_of
 
 PLAIN = (type(None), type(Ellipsis), type(NotImplemented), bool, int, float, complex, str, bytes)
 BY_TEXT = (PurePath, torch.device, torch.dtype, np.generic, np.dtype, TypeVar, ForwardRef, range, slice)
@@ -83,6 +86,8 @@ class _Walk:
             return self.write(type(value).__name__, hex(value) if type(value) is int else repr(value))
         if type(value) is tuple:  # whether two equal ones are one object is Python's affair
             return self.each("tuple", value)
+        if isinstance(value, FunctionType | type):
+            value = twin_of(value) or value
         if id(value) in self.seen:
             return self.write("again", self.seen[id(value)])
         self.seen[id(value)] = len(self.seen)

@@ -17,7 +17,8 @@ from vae_utils import training_checks as checks
 from vae_utils.data import Dataset
 from vae_utils.fingerprints import Unpinned, fingerprint
 from vae_utils.history import History
-from vae_utils.training import Watcher, fit
+from vae_utils.training import Step, Watcher, descend, fit
+from vae_utils.written_out import twin_of
 
 Facts = dict[str, object]
 LONGEST = 50  # letters of a name, of up to four bytes each
@@ -32,6 +33,7 @@ def fit_once(
     *,
     steps: int,
     device: torch.device | str | None = None,
+    step: Step = descend,
     callback: Watcher | None = None,
     callback_steps: Collection[int] = (),
     log_dir: str | os.PathLike | None = None,
@@ -40,7 +42,8 @@ def fit_once(
     """Train a model on a data set's training split, unless the same was done before: then load what was kept.
 
     settings go to `training.fit`. The same training is one of the same model (class, configuration, first weights,
-    and all code that they reach, a notebook's own included), the same images and labels, steps, settings, `fit`,
+    and all code that they reach, a notebook's own included; what it writes out of the package, unchanged, is the
+    package's), the same images and labels, steps, settings, `fit`,
     precision and version of PyTorch; see `fingerprints`, which also says what it cannot see. A change of any of them
     trains anew, as does another callback, or other steps for it: its tensors are kept with the model. Device and number
     of threads change a result only by rounding, and do not count. One line says what happened, and how to train again.
@@ -54,10 +57,11 @@ def fit_once(
     _check_name(name)
     device = runtime.get_device(device)
     looks = checks.check_looks(callback, callback_steps, inputs.check_whole("steps", steps, 1, inputs.MOST_STEPS))
-    watch = {"callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
+    checks.check_step(step)
+    watch = {"step": step, "callback": callback, "callback_steps": callback_steps, "log_dir": log_dir}
     resumed = {name: settings.pop(name) for name in ("checkpoint", "checkpoint_every") if name in settings}
     try:
-        facts = training_facts(model, dataset, {"steps": steps, **settings})
+        facts = training_facts(model, dataset, {"steps": steps, **settings}, step)
         watched = fingerprint((callback, sorted(looks))) if looks else None
     except Unpinned as error:
         history = fit(model, dataset.train, steps=steps, device=device, **watch, **resumed, **settings)
@@ -80,7 +84,7 @@ def fit_once(
     return history
 
 
-def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, object]) -> Facts:
+def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, object], step: Step = descend) -> Facts:
     """Return all that decides what a training makes of a model, of the kinds that JSON has.
 
     Raises: Unpinned if the model reaches something without content that could be looked at, such as an open file;
@@ -95,7 +99,7 @@ def training_facts(model: nn.Module, dataset: Dataset, settings: dict[str, objec
         "model": fingerprint(model),
         "data": f"{dataset.name}, {len(dataset.train)} examples, {fingerprint(dataset.train)}",
         "settings": {name: _plain(settings[name]) for name in sorted(settings)},
-        "code": fingerprint(fit),
+        "code": fingerprint((fit, step)),
         "torch": torch.__version__,
         "precision": ", ".join(f"{kind}: {runtime.precision(kind)}" for kind in ("cpu", "cuda")),
     }
@@ -181,7 +185,7 @@ def _plain(setting: object) -> object:
 
 def _name_of(model: nn.Module) -> str:
     """Return the name by which `checkpoints.load` knows a class, and a longer one for a class of the reader's own."""
-    kind = type(model)
+    kind = twin_of(type(model)) or type(model)
     return kind.__name__ if models.KNOWN.get(kind.__name__) is kind else f"{kind.__module__}.{kind.__qualname__}"
 
 

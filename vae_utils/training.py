@@ -23,6 +23,29 @@ CHECK_EVERY = 25  # steps between two looks at the numbers: each look waits for 
 CLEAN_EVERY, FADED = 100, 1e-30  # steps between two clearings of Adam's memory, and what is cleared of it
 
 Watcher = Callable[[int, nn.Module], dict[str, Tensor] | None]
+Step = Callable[..., tuple[Tensor, Tensor, Tensor]]
+
+
+def descend(
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    beta: float = 1.0,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Take one step down the gradient of mean(recon + beta * kl) over a batch, the negative ELBO if beta is 1.
+
+    Written out in notebook 04, section 4.4. Shapes: x [B, C, H, W], y [B] -> loss [], recon [B], kl [B], in nats.
+    Raises: TypeError, ValueError if the model's terms are no such tensors; the weights are then as they were.
+    """
+    recon, kl = checks.check_terms(model.terms(x, y), len(x))
+    loss = (recon + beta * kl).mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    schedule.step()
+    return loss, recon, kl
 
 
 def fit(
@@ -35,6 +58,7 @@ def fit(
     beta: float = 1.0,
     seed: int = 0,
     device: torch.device | str | None = None,
+    step: Step = descend,
     callback: Watcher | None = None,
     callback_steps: Collection[int] = (),
     log_dir: str | os.PathLike | None = None,
@@ -43,10 +67,11 @@ def fit(
 ) -> History:
     """Train a model by Adam on mean(recon + beta * kl), the learning rate rising and falling in one cycle.
 
-    The model says through terms(x, y) what recon [B] and kl [B] are. The stop button (KeyboardInterrupt) ends the
-    training early and keeps model and history. callback(step, model) runs before each of the callback_steps (and
-    after the last step, if steps is among them), in evaluation mode; it may return a dictionary of tensors for the
-    history's snapshots, and must not change the weights. log_dir receives TensorBoard curves.
+    The model says through terms(x, y) what recon [B] and kl [B] are. step takes each step, as `descend` does; one of
+    your own is called as step(model, x, y, optimizer, schedule, beta) and returns loss, recon and kl. The stop button
+    (KeyboardInterrupt) ends the training early and keeps model and history. callback(step, model) runs before each of
+    the callback_steps (and after the last step, if steps is among them), in evaluation mode; it may return a dictionary
+    of tensors for the history's snapshots, and must not change the weights. log_dir receives TensorBoard curves.
     checkpoint names a file that holds the training as it stands, written every checkpoint_every steps. If it is there
     when fit starts, and is of the same training, that goes on to the same end; it is gone once all steps are done.
     The split is looked at once, here, and what a model of the reader's own makes of it is not. No step is captured as a
@@ -63,6 +88,7 @@ def fit(
     settings = checks.check_settings(steps, batch_size, lr, beta, seed)
     steps, batch_size, lr, beta, seed = settings.values()
     looks = checks.check_looks(callback, callback_steps, steps)
+    checks.check_step(step)
     checks.check_data(model, split)
     minibatches(split, batch_size)  # refuses a batch that is too large, before anything changes
     device, saved = get_device(device), None
@@ -70,7 +96,7 @@ def fit(
     log_dir = None if log_dir is None else checks.check_log(log_dir)
     if checkpoint is not None:
         watch = {"looks": sorted(looks), "callback": callback}
-        saved = Resumable(checkpoint, model, split, settings | watch, code=fit)
+        saved = Resumable(checkpoint, model, split, settings | watch, code=(fit, step))
     with own_random_numbers(seed, device), inputs.trusted():
         model.to(device).train()
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, fused=_fused(device))
@@ -79,20 +105,13 @@ def fit(
         record = _Record(steps, beta, log_dir, done)
         batches = minibatches(split.to(device), batch_size, torch.Generator().manual_seed(seed), skip=len(record))
         with record.running():
-            for step in range(len(record), steps):
-                if step in looks:
-                    record.snapshot(callback, step, model, device)
-                if saved and step % checkpoint_every == 0:
+            for number in range(len(record), steps):
+                if number in looks:
+                    record.snapshot(callback, number, model, device)
+                if saved and number % checkpoint_every == 0:
                     saved.store(record.history(), model, optimizer, schedule, device)
-                x, y = next(batches)
-                recon, kl = checks.check_terms(model.terms(x, y), len(x))
-                loss = (recon + beta * kl).mean()
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                record.add(loss, recon, kl)
-                if device.type == "cpu" and (step + 1) % CLEAN_EVERY == 0:
+                record.add(*checks.check_terms_of_step(step(model, *next(batches), optimizer, schedule, beta)))
+                if device.type == "cpu" and (number + 1) % CLEAN_EVERY == 0:
                     _drop_faded(optimizer)
             if steps in looks:
                 record.snapshot(callback, steps, model, device)

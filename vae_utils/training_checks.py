@@ -36,6 +36,13 @@ def check_looks(callback: Callable | None, callback_steps: Collection[int], step
     return looks
 
 
+def check_step(step: object) -> None:
+    """Raise TypeError for what takes no step."""
+    if not callable(step):
+        came = inputs.described(step)
+        raise TypeError(f"step must be a function as training.descend is, not {came}; their number is steps=...")
+
+
 def check_model(model: nn.Module) -> None:
     """Raise TypeError or ValueError for what is no model that could learn."""
     if not isinstance(model, nn.Module) or not callable(getattr(model, "terms", None)):
@@ -83,6 +90,14 @@ def check_terms(terms: object, n: int) -> tuple[Tensor, Tensor]:
     if not (recon.requires_grad or kl.requires_grad):
         raise ValueError("model.terms(x, y) must return recon and kl that have gradients: leave out detach and no_grad")
     return recon, kl
+
+
+def check_terms_of_step(terms: object) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what a step has returned, if that is a loss and a recon and a kl. Raises: TypeError."""
+    if not isinstance(terms, tuple) or len(terms) != 3 or not all(map(_are_floats, terms)) or terms[0].ndim:
+        came = ", ".join(map(inputs.described, terms)) if isinstance(terms, tuple) else inputs.described(terms)
+        raise TypeError(f"step must return loss [], recon [B] and kl [B], tensors of floats, and returned {came}")
+    return terms
 
 
 def _are_floats(term: object) -> bool:
