@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import nbformat
 from nbformat import NotebookNode
+from reading import bounds
 
 from tools.address import badge
 from tools.files import BAR, KERNELSPEC, to_text
@@ -116,7 +117,7 @@ def check_same_setup(notebooks: dict[str, NotebookNode]) -> list[str]:
 
 
 def check_lengths(nb: NotebookNode) -> list[str]:
-    sizes = sorted(lines(cell) for cell in of_type(nb, "code")) or [0]
+    sizes = sorted(lines(cell) for cell in of_type(nb, "code") if not bounds(cell)) or [0]
     measured = {
         "median": (statistics.median(sizes), 8),
         "90th percentile": (sizes[int(0.9 * (len(sizes) - 1))], 20),

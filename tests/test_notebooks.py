@@ -2,30 +2,50 @@
 
 import hygiene
 import pytest
+import reading
+from said import check_numbers
 from same_code import check_same_code
 
 from tools.address import REPEATED, repository
-from tools.files import ROOT, read, scrub, to_text
+from tools.files import ROOT, find, read, scrub, to_text
 
 FOLDER = ROOT / "notebooks"
 NOTEBOOKS = {path.stem: read(path) for path in sorted(FOLDER.glob("*.ipynb"))}
 STEMS = list(NOTEBOOKS)
+ASIDES = {path.stem: read(path) for path in sorted(FOLDER.glob("asides/*.ipynb"))}
+SETUP = hygiene.of_type(NOTEBOOKS[STEMS[0]], "code")[0].source
+FORM = {
+    "valid": hygiene.check_valid,
+    "lengths": hygiene.check_lengths,
+    "walk": reading.check_walk,
+    "bounds": reading.check_bounds,
+    "neighbours": hygiene.check_neighbours,
+    "size": hygiene.check_size,
+    "counts": hygiene.check_counts,
+    "metadata": hygiene.check_metadata,
+    "outputs": hygiene.check_outputs,
+    "paths": hygiene.check_paths,
+    "figures": hygiene.check_figures,
+    "numbers": check_numbers,
+}
 CHECKS = {
-    "valid": lambda stem, nb: hygiene.check_valid(nb),
     "front": lambda stem, nb: hygiene.check_front(nb, stem, STEMS, repository()),
     "sections": lambda stem, nb: hygiene.check_sections(nb, stem),
     "setup": lambda stem, nb: hygiene.check_setup(nb, repository()),
-    "lengths": lambda stem, nb: hygiene.check_lengths(nb),
-    "neighbours": lambda stem, nb: hygiene.check_neighbours(nb),
-    "size": lambda stem, nb: hygiene.check_size(nb),
-    "counts": lambda stem, nb: hygiene.check_counts(nb),
-    "metadata": lambda stem, nb: hygiene.check_metadata(nb),
-    "outputs": lambda stem, nb: hygiene.check_outputs(nb),
-    "paths": lambda stem, nb: hygiene.check_paths(nb),
+    "minutes": lambda stem, nb: reading.check_minutes(nb),
+    "end": lambda stem, nb: reading.check_end(nb, dict(zip(STEMS, STEMS[1:], strict=False)).get(stem)),
     "links": lambda stem, nb: hygiene.check_links(nb, FOLDER),
-    "figures": lambda stem, nb: hygiene.check_figures(nb),
     "same code": lambda stem, nb: check_same_code(nb, ROOT),
-}
+} | {name: lambda stem, nb, check=check: check(nb) for name, check in FORM.items()}
+OF_ASIDES = {
+    "aside": lambda stem, nb: reading.check_aside(nb, stem, chapter_of(stem), SETUP),
+    "links": lambda stem, nb: hygiene.check_links(nb, FOLDER / "asides"),
+    "same code": lambda stem, nb: check_same_code(nb, ROOT),
+} | {name: lambda stem, nb, check=check: check(nb) for name, check in FORM.items()}
+
+
+def chapter_of(aside):
+    return next(stem for stem in STEMS if stem.startswith(aside[:3]))
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -34,10 +54,22 @@ def test_form(stem, check):
     assert CHECKS[check](stem, NOTEBOOKS[stem]) == []
 
 
-@pytest.mark.parametrize("stem", STEMS)
-def test_scrubbed(stem):
-    text = (FOLDER / f"{stem}.ipynb").read_text(encoding="utf-8")
-    assert text == to_text(scrub(read(FOLDER / f"{stem}.ipynb"), stem)), "run: python -m tools.notebooks scrub"
+@pytest.mark.parametrize("check", OF_ASIDES)
+@pytest.mark.parametrize("stem", ASIDES)
+def test_form_of_an_aside(stem, check):
+    assert OF_ASIDES[check](stem, ASIDES[stem]) == []
+
+
+@pytest.mark.parametrize("path", find([], FOLDER), ids=lambda path: path.stem)
+def test_scrubbed(path):
+    text = path.read_text(encoding="utf-8")
+    assert text == to_text(scrub(read(path), path.stem)), "run: python -m tools.notebooks scrub"
+
+
+@pytest.mark.parametrize("stem", ASIDES)
+def test_its_chapter_links_an_aside(stem):
+    chapter = NOTEBOOKS[chapter_of(stem)]
+    assert f"](asides/{stem}.ipynb" in "\n".join(cell.source for cell in hygiene.of_type(chapter, "markdown"))
 
 
 def test_same_setup_cell_everywhere():
@@ -50,6 +82,6 @@ def test_readme_lists_every_notebook():
 
 
 def test_one_address_everywhere():
-    for path in [ROOT / "README.md", ROOT / "CITATION.cff", *FOLDER.glob("*.ipynb")]:
+    for path in [ROOT / "README.md", ROOT / "CITATION.cff", *find([], FOLDER)]:
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         assert REPEATED.sub(rf"\g<1>{repository()}", text) == text, f"{path.name}: run make address"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from PIL import Image
 
 from vae_utils import pixels, plotting
 
@@ -112,3 +113,41 @@ def test_drawing_a_backdrop_leaves_the_figure_and_its_size_alone():
         assert pixels.backdrop(ax).pixels.shape == (210, 210, 3)
     assert figure.dpi == 70 and list(figure.get_size_inches()) == [3, 3]
     plt.close(figure)
+
+
+# ---- as it is stored
+
+
+def stored(picture, most=64):
+    made = pixels.few_colours(Image.fromarray(np.asarray(picture, dtype=np.uint8)), most)
+    assert made.mode == "P" and len(made.getcolors()) <= max(256, most)
+    return np.asarray(made.convert("RGB")).astype(int)
+
+
+def test_the_ten_colours_of_the_classes_are_stored_exactly():
+    rng = np.random.default_rng(0)
+    sheet = rng.integers(0, 256, (120, 120, 3))  # of thousands of colours
+    wanted = (255 * np.array(plotting.DIGIT_COLORS)).round().astype(int)
+    for k, colour in enumerate(wanted):
+        sheet[10 * k : 10 * k + 6, :40] = colour
+    shown = stored(sheet)
+    for k, colour in enumerate(wanted):
+        assert (shown[10 * k : 10 * k + 6, :40] == colour).all(), k
+    assert len(np.unique(shown.reshape(-1, 3), axis=0)) <= 64 + 32
+
+
+@pytest.mark.parametrize("most", [16, 64, 128])
+def test_grey_stays_grey_and_near(most):
+    rng = np.random.default_rng(1)
+    sheet = rng.integers(0, 256, (80, 80, 3))
+    ramp = np.linspace(0, 255, 40 * 80).round().astype(int).reshape(40, 80)
+    sheet[:40] = ramp[..., None]
+    shown = stored(sheet, most)[:40]
+    assert (shown == shown[..., :1]).all() and np.abs(shown[..., 0] - ramp).max() <= 255 / (0.75 * most - 2) + 1
+    assert shown[0, 0, 0] == 0 and shown[-1, -1, 0] == 255, "black and white are exact"
+
+
+def test_few_colours_stay_what_they_are():
+    sheet = np.zeros((16, 16, 3), dtype=np.uint8)
+    sheet[..., 0], sheet[..., 1] = np.mgrid[:16, :16] * 16
+    np.testing.assert_array_equal(stored(sheet), sheet)

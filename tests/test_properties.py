@@ -139,6 +139,7 @@ CALLS = {
     "pixels.Backdrop.mark": (some_backdrop().mark, {"x": 0.5, "y": 0.5}),
     "pixels.Backdrop.point": (some_backdrop().point, {"left": 40.0, "top": 40.0}),
     "pixels.backdrop": (pixels.backdrop, {"ax": drawn_axes()}),
+    "pixels.few_colours": (pixels.few_colours, {"image": Image.new("RGB", (4, 3)), "most": 64}),
     "inputs.to_unit": (inputs.to_unit, {"pixels": unit(3), "name": "pixels"}),
     "widgets.picture_bytes": (widgets.picture_bytes, {"picture": PICTURE, "scale": 2}),
     "widgets.still": (widgets.still, {"picture": GREY, "scale": 2}),

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tools.files import ROOT, replace
+from tools.files import ROOT, find, replace
 
 NAME = r"[\w.-]+/[\w.-]+"
 SOURCE = re.compile(rf'(?m)^(Repository = "https://github\.com/)({NAME})(")')
@@ -50,7 +50,7 @@ def remote(root: Path = ROOT) -> str:
 
 def differing(repo: str, root: Path = ROOT) -> list[str]:
     """Return the names of the files in which another address than a given one stands."""
-    files = [root / "README.md", root / "CITATION.cff", *sorted((root / "notebooks").glob("*.ipynb"))]
+    files = [root / "README.md", root / "CITATION.cff", *find([], root / "notebooks")]
     texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.exists()}
     own = [] if repository(root).lower() == repo.lower() else ["pyproject.toml"]  # GitHub does not tell cases apart
     found = {name: {match[0].lower() for match in REPEATED.finditer(text)} for name, text in texts.items()}
@@ -85,7 +85,7 @@ def spread(repo: str | None = None, root: Path = ROOT) -> list[Path]:
         sys.exit(f"An address looks like OWNER/NAME, not {repo}.")
     project = root / "pyproject.toml"
     changed = [project] if repo and edit(project, SOURCE, rf"\g<1>{repo}\g<3>") else []
-    repeats = [root / "README.md", root / "CITATION.cff", *sorted((root / "notebooks").glob("*.ipynb"))]
+    repeats = [root / "README.md", root / "CITATION.cff", *find([], root / "notebooks")]
     return changed + [path for path in repeats if path.exists() and edit(path, REPEATED, rf"\g<1>{repository(root)}")]
 
 

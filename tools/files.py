@@ -16,19 +16,23 @@ KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "nam
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 BAR = re.compile(r"\d%\|.*\| *\d+\S*/\d|\[\d\d:\d\d[^\]]*/\w+[^\]]*\]")  # "40%|####  | 12/30", "[00:01<00:02, 9it/s]"
 COLOURS = 128  # of a stored picture: a third of the size, and no difference to be seen
-KEPT_METADATA = ("tags", "jupyter")
+KEPT_METADATA = ("tags", "jupyter", "cellView")  # the last two fold a cell, in JupyterLab and in Colab
 
 
 def find(names: list[str], folder: Path) -> list[Path]:
-    """Return a folder's notebooks in reading order: all, or those called `04` or `04_name` or by their path."""
-    every = sorted(folder.glob("*.ipynb"))
+    """Return a folder's notebooks in reading order, the asides last.
+
+    All of them, or those called `04` (a chapter and its asides) or `04_name` or by their path, or `asides`.
+    """
+    every = [*sorted(folder.glob("*.ipynb")), *sorted(folder.glob("asides/*.ipynb"))]
     if not names:
         return every
     wanted = [Path(name).name.removesuffix(".ipynb") for name in names]
-    for name in wanted:
-        if not any(path.stem.startswith(name) for path in every):
+    found = {name: [p for p in every if p.stem.startswith(name) or p.parent.name == name] for name in wanted}
+    for name, paths in found.items():
+        if not paths:
             sys.exit(f"No notebook is called {name}; there are: {', '.join(path.stem for path in every) or 'none'}.")
-    return [path for path in every if path.stem.startswith(tuple(wanted))]
+    return [path for path in every if any(path in paths for paths in found.values())]
 
 
 def read(path: Path) -> NotebookNode:
@@ -116,8 +120,9 @@ def small(png: str) -> str:
         return png
     if picture.mode == "P":
         return png
-    palette = picture.convert("RGB").quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    palette.save(stored := io.BytesIO(), "PNG", optimize=True)
+    from vae_utils.pixels import few_colours  # not at the top: finding and scrubbing needs no PyTorch
+
+    few_colours(picture, COLOURS).save(stored := io.BytesIO(), "PNG", optimize=True)
     return base64.b64encode(stored.getvalue()).decode()
 
 

@@ -146,9 +146,9 @@ def plot_map(
         raise ValueError(f"labels must be from 0 to {len(classes) - 1}, or -1 where unknown, not up to {labels.max()}")
     codes, ax = codes.astype(np.float64), _axes(ax, title, (5, 5))
     present = [k for k in range(len(classes)) if (labels == k).any()]
-    size = np.clip(40_000 / len(codes), 4, 20)  # few dots must be larger to be seen
+    size = np.clip(40_000 / len(codes), 6, 20)  # few dots must be larger to be seen
     for k in present:
-        ax.scatter(*codes[labels == k].T, s=size, alpha=0.5, color=DIGIT_COLORS[k % 10], linewidths=0, rasterized=True)
+        ax.scatter(*codes[labels == k].T, s=size, alpha=0.8, color=DIGIT_COLORS[k % 10], linewidths=0, rasterized=True)
     span = np.ptp(np.quantile(codes, [0.01, 0.99], axis=0), axis=0) + 1e-9
     middles = np.array([np.median(codes[labels == k], axis=0) for k in present])
     for k, place in zip(present, spread(middles / span) * span, strict=True):

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from torch import Tensor
 
-from vae_utils import inputs
+from vae_utils import inputs, pixels
 from vae_utils.arrays import as_array
 from vae_utils.widgets import touch
 
@@ -174,15 +174,9 @@ def still(picture: Picture, scale: int | None = None) -> display.Image:
 
 
 def _small(png: bytes) -> bytes:
-    """Return a picture as a notebook stores it: many colours as 64, many greys as 32, in a third of the bytes."""
-    image, stored = Image.open(io.BytesIO(png)).convert("RGB"), io.BytesIO()
-    colours = image.getcolors(256)
-    if colours is None:
-        image = image.quantize(64, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-    elif all(red == green == blue for _, (red, green, blue) in colours):
-        image = image.convert("L")
-        image = image.quantize(32) if len(colours) > 32 else image
-    image.save(stored, "PNG", optimize=True)
+    """Return a picture as a notebook stores it, in a third of the bytes."""
+    stored = io.BytesIO()
+    pixels.few_colours(Image.open(io.BytesIO(png))).save(stored, "PNG", optimize=True)
     return stored.getvalue()
 
 
