@@ -163,7 +163,7 @@ def few_colours(image: Image.Image, most: int = 64) -> Image.Image:
     """Return a picture with a palette, as it is stored: a third of the bytes, and no difference to be seen.
 
     Up to 256 colours stay what they are, unless all are grey. Of more, the most frequent ones stay exact, those of the
-    ten classes among them, and greys stay grey: half of the `most` colours are shades of it.
+    ten classes among them, and greys stay grey: there are `most` colours, and half as many shades of grey.
 
     Raises: ValueError if most is not from 8 to 128; TypeError.
     """
@@ -178,7 +178,7 @@ def few_colours(image: Image.Image, most: int = 64) -> Image.Image:
         often = colours[grey, 0][np.argsort(-counts[grey], kind="stable")[: shades // 4]]  # the tenth class is grey
         levels = np.concatenate([np.linspace(0, 255, shades - len(often)).round(), often])
         colours[grey] = levels[abs(colours[grey, :1] - levels).argmin(1), None]
-        colours[~grey] = _grouped(colours[~grey], counts[~grey], most - shades)
+        colours[~grey] = _grouped(colours[~grey], counts[~grey], most)
     palette, index = np.unique(colours, axis=0, return_inverse=True)
     sheet = Image.fromarray(index.reshape(-1)[place.reshape(red.shape)].astype(np.uint8))
     sheet.putpalette(palette.astype(np.uint8).tobytes())
@@ -187,10 +187,10 @@ def few_colours(image: Image.Image, most: int = 64) -> Image.Image:
 
 def _grouped(colours: np.ndarray, counts: np.ndarray, most: int) -> np.ndarray:
     """Return for each of the colours [N, 3] itself, if it is among the most frequent, else the mean of its group."""
-    rest = np.argsort(-counts, kind="stable")[most // 2 :]
-    if len(rest) > most - most // 2:
+    rest = np.argsort(-counts, kind="stable")[most // 4 :]
+    if len(rest) > most - most // 4:
         line = Image.fromarray(np.repeat(colours[rest], np.minimum(counts[rest], 50), axis=0)[None].astype(np.uint8))
-        means = line.quantize(most - most // 2, Image.Quantize.MEDIANCUT)
+        means = line.quantize(most - most // 4, Image.Quantize.MEDIANCUT)
         means = np.array(means.getpalette()).reshape(-1, 3)[: len(means.getcolors())]
         far = sum((colours[rest, None, k] - means[None, :, k]) ** 2 for k in range(3))
         colours = colours.copy()
