@@ -94,25 +94,27 @@ def autoencoder() -> None:
 
 
 def vae() -> None:
-    """Draw the same with a cloud in the middle, and the two terms of the loss where they arise."""
-    figure, ax = canvas(11, 2.6)
+    """Draw the same with a distribution in the middle, and the two terms of the loss where they arise."""
+    figure, ax = canvas(9.4, 3.3)
     for text, x, width, height, colour in [
-        ("x", 0.7, 0.8, 0.9, "#eeeeee"),
-        ("encoder", 2.3, 1.2, 0.9, "#cfe3f5"),
-        (r"$\mu,\ \log\sigma^2$", 4.2, 1.3, 0.7, "#fbe3c0"),
-        (r"$z=\mu+\sigma\,\varepsilon$", 6.3, 1.5, 0.7, "#fbe3c0"),
-        ("decoder", 8.4, 1.2, 0.9, "#cfe3f5"),
-        (r"$\hat{x}$", 10.2, 0.8, 0.9, "#eeeeee"),
+        ("$x$", 0.6, 0.7, 0.9, "#eeeeee"),
+        ("encoder", 2.0, 1.15, 0.9, "#cfe3f5"),
+        (r"$\mu,\ \log\sigma^2$", 3.75, 1.3, 0.7, "#fbe3c0"),
+        (r"$z=\mu+\sigma\,\varepsilon$", 5.6, 1.4, 0.7, "#fbe3c0"),
+        ("decoder", 7.4, 1.15, 0.9, "#cfe3f5"),
+        (r"$\hat{x}$", 8.8, 0.7, 0.9, "#eeeeee"),
     ]:
         box(ax, x, text, width=width, height=height, colour=colour)
-    for start, end in ((1.2, 1.6), (3.0, 3.45), (4.95, 5.45), (7.15, 7.7), (9.1, 9.7)):
+    for start, end in ((1.0, 1.38), (2.62, 3.05), (4.45, 4.85), (6.35, 6.78), (8.02, 8.4)):
         arrow(ax, (start, 0), (end, 0))
-    ax.text(6.3, 1.1, r"$\varepsilon \sim N(0, I)$", ha="center", fontsize=11)
-    arrow(ax, (6.3, 1.0), (6.3, 0.45))
-    ax.text(4.2, -1.05, r"kl: KL$(q(z|x)\,\|\,N(0, I))$", ha="center", fontsize=11, color="#9a3412")
-    arrow(ax, (4.2, -0.45), (4.2, -0.85))
-    ax.text(9.3, -1.05, r"recon: $-\log p(x|z)$", ha="center", fontsize=11, color="#9a3412")
-    arrow(ax, (10.2, -0.55), (9.9, -0.85))
+    ax.text(5.6, 1.2, r"$\varepsilon \sim N(0, I)$", ha="center", fontsize=12)
+    arrow(ax, (5.6, 1.1), (5.6, 0.42))
+    ax.text(3.75, -1.1, r"kl: $\mathrm{KL}(q(z|x)\,\|\,N(0, I))$", ha="center", fontsize=12, color="#9a3412")
+    arrow(ax, (3.75, -0.42), (3.75, -0.85))
+    ax.text(7.9, -1.1, r"recon: $-\log p(x|z)$", ha="center", fontsize=12, color="#9a3412")
+    arrow(ax, (8.8, -0.52), (8.4, -0.85))
+    ax.plot([0.6, 0.6, 7.9], [-0.52, -1.5, -1.5], color="0.25", lw=1.3)  # the loss asks for x as well
+    arrow(ax, (7.9, -1.5), (7.9, -1.17))
     save(figure, "vae.png")
 
 

@@ -7,7 +7,7 @@ MUTATIONS = {  # what is wrong: (the right code, the wrong code)
     "joint without the prior": ("joint = prior[:, None] * decoder", "joint = decoder"),
     "Bayes' rule without the prior": ("= joint / evidence", "= decoder / decoder.sum(0)"),
     "mean over pixels": ("F.softplus(logits).sum(1, keepdim=True)", "F.softplus(logits).mean(1, keepdim=True)"),
-    "sign of a pixel's price": ("x.flatten(1).T - F.softplus", "x.flatten(1).T + F.softplus"),
+    "sign of a pixel's second term": ("x.flatten(1).T - F.softplus", "x.flatten(1).T + F.softplus"),
     "grid without the area of its cells": ("on_grid.logsumexp(0) + math.log(area)", "on_grid.logsumexp(0)"),
     "grid without the prior": (" + Normal(0.0, 1.0).log_prob(z).sum(1, keepdim=True))", " + 0)"),
     "sum of the weights, not their mean": (
@@ -38,8 +38,6 @@ MUTATIONS = {  # what is wrong: (the right code, the wrong code)
     "KL without its constant": (".sum(-1) - L - C.logdet())", ".sum(-1) - C.logdet())"),
     "KL with the sign of its logarithm": ("- L - C.logdet())", "- L + C.logdet())"),
     "density without its constant": ("D * (2 * math.pi * sigma2).log()", "D * sigma2.log()"),
-    "downhill": ("parameter.data += lr * slope", "parameter.data -= lr * slope"),
-    "linear ELBO without the noise of z": (" + (self.W**2).sum(0) @ var", ""),
     "log of the width for the log of the variance": (
         "losses.gaussian_kl(mean, 2 * width.log())",
         "losses.gaussian_kl(mean, width.log())",
@@ -49,13 +47,24 @@ MUTATIONS = {  # what is wrong: (the right code, the wrong code)
         "log_joint_1d.logsumexp(0) + math.log(step)",
         "log_joint_1d.logsumexp(0)",
     ),
-    "mixture counted four times": (".logsumexp(1) - math.log(4)", ".logsumexp(1)"),
-    "gap on the grid without the area": ("log_p_x[seven]))).sum() * area", "log_p_x[seven]))).sum()"),
+    "gap on the grid without the area": (
+        "(log_q - log_post[:, seven])).sum() * area",
+        "(log_q - log_post[:, seven])).sum()",
+    ),
     "error without the root of S": ("weights.mean(0) / len(draws) ** 0.5", "weights.mean(0)"),
     "variance for sigma": ("z = mu + (0.5 * logvar).exp() * eps[:, None]", "z = mu + logvar.exp() * eps[:, None]"),
     "quadrature whose weights do not add up": ("    weights = weights / weights.sum()\n", ""),
 }
 
+ASIDE = {
+    "downhill": ("parameter.data += lr * slope", "parameter.data -= lr * slope"),
+    "linear ELBO without the noise of z": (" + (self.W**2).sum(0) @ var", ""),
+}
+
 
 class TestNotebook2(PlantedErrors):
     stem, mutations = "02_deriving_the_elbo", MUTATIONS
+
+
+class TestAsideToNotebook2(PlantedErrors):
+    stem, mutations = "asides/02_linear_gaussian", ASIDE

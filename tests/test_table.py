@@ -211,7 +211,8 @@ def test_every_committed_table_has_an_experiment_and_can_be_read():
     committed = {path.stem for path in (project_root() / "data" / "results").glob("*.csv")}
     assert {filled.name for filled in found.values()} == committed
     for module, filled in found.items():
-        assert filled.read() and f"python -m {module}" in table.status(filled, module)
+        line = table.status(filled, module)
+        assert filled.read() and (f"python -m {module}" in line or line.endswith("0 by older code, 0 by unknown code"))
 
 
 WRITER = """
