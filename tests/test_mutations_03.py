@@ -29,10 +29,15 @@ MUTATIONS = {  # what is wrong: (the right code, the wrong code)
     "score with the wrong sign": ("return (z - mu) / std**2,", "return (mu - z) / std**2,"),
     "pathwise without the factor 2": ("slope = 2 * (mu + std * eps - c)", "slope = mu + std * eps - c"),
     "variance of the score, 14 for 18": ("+ 14 * d**2 + 15 * std**2", "+ 18 * d**2 + 15 * std**2"),
-    "variance that forgets the other dimensions": ("+ square_rest) / std**2", ") / std**2"),
-    "a draw in its own baseline": (
+    "a sample in its own baseline": (
         "(f.sum(1, keepdim=True) - f) / (S - 1)",
         "f.mean(1, keepdim=True).expand_as(f)",
+    ),
+    "score of a class with the wrong sign": ("F.one_hot(k, K) - q", "q - F.one_hot(k, K)"),
+    "a baseline without its f": ("((f - others)[..., None] * score_k)", "(-others[..., None] * score_k)"),
+    "the score kept where it should be dropped": (
+        "(q_mu.detach(), q_logvar.detach()) if stick",
+        "(q_mu, q_logvar.detach()) if stick",
     ),
     "KL without its half": (
         "return 0.5 * (mu**2 + logvar.exp() - 1 - logvar).sum(-1)",
@@ -76,19 +81,41 @@ MUTATIONS = {  # what is wrong: (the right code, the wrong code)
         "(log_q + math.log(logits.shape[-1]))).mean(-1)",
     ),
     "a KL that subtracts": (
-        "    return (recon + gaussian_kl(mu, logvar)).mean()",
-        "    return (recon - gaussian_kl(mu, logvar)).mean()",
+        "        return recon, gaussian_kl(mu, logvar)",
+        "        return recon, -gaussian_kl(mu, logvar)",
     ),
     "mean over pixels": (
         'reduction="none").flatten(1).sum(1)  # [B]',
         'reduction="none").flatten(1).mean(1)  # [B]',
     ),
     "the mean decoded, not a draw": (
-        "    z = reparameterize(mu, logvar)\n    x_logits",
-        "    z = mu\n    x_logits",
+        "        z = reparameterize(mu, logvar)\n        x_logits",
+        "        z = mu\n        x_logits",
+    ),
+}
+
+
+ASIDE = {
+    "variance that forgets the other dimensions": ("+ square_rest) / std**2", ") / std**2"),
+    "a sample in its own baseline": (
+        "(f.sum(1, keepdim=True) - f) / (S - 1)",
+        "f.mean(1, keepdim=True).expand_as(f)",
+    ),
+    "a baseline that is added": ("((z - c) ** 2 - b) *", "((z - c) ** 2 + b) *"),
+    "an image in its own baseline": (
+        "return (recon.sum() - recon) / (len(recon) - 1)",
+        "return recon.mean().expand_as(recon)",
+    ),
+    "a surrogate with the wrong sign": (
+        "recon + weight * (log_q - log_q.detach())",
+        "recon - weight * (log_q - log_q.detach())",
     ),
 }
 
 
 class TestNotebook3(PlantedErrors):
     stem, mutations = "03_reparameterization_and_kl", MUTATIONS
+
+
+class TestAside3(PlantedErrors):
+    stem, mutations = "asides/03_taming_gradients", ASIDE

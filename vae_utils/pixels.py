@@ -186,11 +186,11 @@ def few_colours(image: Image.Image, most: int = 64) -> Image.Image:
 
 
 def _grouped(colours: np.ndarray, counts: np.ndarray, most: int) -> np.ndarray:
-    """Return for each of the colours [N, 3] itself, if it is among the most frequent, else the mean of its group."""
+    """Return for each of the colours [N, 3] itself, if it is frequent, else the nearest of some that cover all."""
     rest = np.argsort(-counts, kind="stable")[most // 4 :]
     if len(rest) > most - most // 4:
-        line = Image.fromarray(np.repeat(colours[rest], np.minimum(counts[rest], 50), axis=0)[None].astype(np.uint8))
-        means = line.quantize(most - most // 4, Image.Quantize.MEDIANCUT)
+        line = Image.fromarray(colours[rest][None].astype(np.uint8))
+        means = line.quantize(most - most // 4, Image.Quantize.MAXCOVERAGE)
         means = np.array(means.getpalette()).reshape(-1, 3)[: len(means.getcolors())]
         far = sum((colours[rest, None, k] - means[None, :, k]) ** 2 for k in range(3))
         colours = colours.copy()
