@@ -1,6 +1,6 @@
 """Complete test digits from 1, 2 or 3 quadrants: data/results/completion.csv, the table of notebook 06.
 
-python -m experiments.completion            # about an hour on one core; finished rows are kept
+python -m experiments.completion            # about an hour and a half on one core; finished rows are kept
 python -m experiments.completion --fresh    # every row anew
 
 latents 0 is the deterministic baseline. Both train on 55,000 images at a constant rate; an average of the weights over

@@ -100,7 +100,7 @@ def straightened(model: models.PoseVAE, split: Split) -> Split:
 
 
 def codes(model: models.VAE, split: Split) -> latent.Codes:
-    """Return the clouds of a split."""
+    """Return the approximate posteriors of a split."""
     mu, logvar = evaluation.encode_clouds(model, split)
     return latent.Codes(mu, logvar, split.labels)
 

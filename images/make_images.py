@@ -57,11 +57,11 @@ def explorer() -> None:
     widgets.export_html(model, HERE / "latent_explorer.html", dimensions=alive, title="Sixteen numbers, one digit")
 
 
-def box(ax: plt.Axes, x: float, text: str, *, width: float, height: float, colour: str) -> None:
+def box(ax: plt.Axes, x: float, text: str, *, width: float, height: float, colour: str, size: float = 11) -> None:
     """Draw a labelled box centred at (x, 0)."""
     patch = FancyBboxPatch((x - width / 2, -height / 2), width, height, boxstyle="round,pad=0.04", fc=colour, ec="0.25")
     ax.add_patch(patch)
-    ax.text(x, 0, text, ha="center", va="center", fontsize=11)
+    ax.text(x, 0, text, ha="center", va="center", fontsize=size)
 
 
 def arrow(ax: plt.Axes, start: tuple[float, float], end: tuple[float, float]) -> None:
@@ -95,26 +95,26 @@ def autoencoder() -> None:
 
 def vae() -> None:
     """Draw the same with a distribution in the middle, and the two terms of the loss where they arise."""
-    figure, ax = canvas(9.4, 3.3)
+    figure, ax = canvas(9.4, 3.6)
     for text, x, width, height, colour in [
-        ("$x$", 0.6, 0.7, 0.9, "#eeeeee"),
-        ("encoder", 2.0, 1.15, 0.9, "#cfe3f5"),
-        (r"$\mu,\ \log\sigma^2$", 3.75, 1.3, 0.7, "#fbe3c0"),
-        (r"$z=\mu+\sigma\,\varepsilon$", 5.6, 1.4, 0.7, "#fbe3c0"),
-        ("decoder", 7.4, 1.15, 0.9, "#cfe3f5"),
-        (r"$\hat{x}$", 8.8, 0.7, 0.9, "#eeeeee"),
+        ("$x$", 0.55, 0.6, 0.9, "#eeeeee"),
+        ("encoder", 1.85, 1.05, 0.9, "#cfe3f5"),
+        (r"$\mu,\ \log\sigma^2$", 3.5, 1.4, 0.9, "#fbe3c0"),
+        (r"$z=\mu+\sigma\,\varepsilon$", 5.5, 1.75, 0.9, "#fbe3c0"),
+        ("decoder", 7.4, 1.05, 0.9, "#cfe3f5"),
+        (r"$\hat{x}$", 8.8, 0.6, 0.9, "#eeeeee"),
     ]:
-        box(ax, x, text, width=width, height=height, colour=colour)
-    for start, end in ((1.0, 1.38), (2.62, 3.05), (4.45, 4.85), (6.35, 6.78), (8.02, 8.4)):
+        box(ax, x, text, width=width, height=height, colour=colour, size=16)
+    for start, end in ((0.89, 1.29), (2.42, 2.77), (4.24, 4.59), (6.42, 6.84), (7.97, 8.46)):
         arrow(ax, (start, 0), (end, 0))
-    ax.text(5.6, 1.2, r"$\varepsilon \sim N(0, I)$", ha="center", fontsize=12)
-    arrow(ax, (5.6, 1.1), (5.6, 0.42))
-    ax.text(3.75, -1.1, r"kl: $\mathrm{KL}(q(z|x)\,\|\,N(0, I))$", ha="center", fontsize=12, color="#9a3412")
-    arrow(ax, (3.75, -0.42), (3.75, -0.85))
-    ax.text(7.9, -1.1, r"recon: $-\log p(x|z)$", ha="center", fontsize=12, color="#9a3412")
-    arrow(ax, (8.8, -0.52), (8.4, -0.85))
-    ax.plot([0.6, 0.6, 7.9], [-0.52, -1.5, -1.5], color="0.25", lw=1.3)  # the loss asks for x as well
-    arrow(ax, (7.9, -1.5), (7.9, -1.17))
+    ax.text(5.5, 1.25, r"$\varepsilon \sim N(0, I)$", ha="center", fontsize=18)
+    arrow(ax, (5.5, 1.15), (5.5, 0.52))
+    ax.text(3.5, -1.2, r"kl: $\mathrm{KL}(q(z|x)\,\|\,N(0, I))$", ha="center", fontsize=18, color="#9a3412")
+    arrow(ax, (3.5, -0.52), (3.5, -0.88))
+    ax.text(7.7, -1.2, r"recon: $-\log p(x|z)$", ha="center", fontsize=18, color="#9a3412")
+    arrow(ax, (8.8, -0.52), (8.4, -0.88))
+    ax.plot([0.55, 0.55, 7.7], [-0.52, -1.68, -1.68], color="0.25", lw=1.3)  # the loss needs x as well
+    arrow(ax, (7.7, -1.68), (7.7, -1.3))
     save(figure, "vae.png")
 
 

@@ -435,7 +435,7 @@ def test_pictures_go_beside_the_model_if_nobody_says(run, runs):
         ("train VAE --labels 100", "labels is for LabelledVAE, M2, CodeM2"),
         ("train M2 --share 0.5", "share is of the labelled images"),
         ("train CodeM2", "give it --codes-of"),
-        ("train CodeM2 --codes-of {runs}/Autoencoder", "wants a VAE, whose codes are clouds"),
+        ("train CodeM2 --codes-of {runs}/Autoencoder", "wants a VAE, which answers with mu and logvar"),
         ("train VAE --data cifar", "invalid choice: 'cifar'"),
         ("train VAE --config none.json", "there is no configuration file none.json"),
         ("train VAE --device abacus", "VAE_DEVICE is 'abacus', which this machine cannot use"),

@@ -818,6 +818,112 @@ NOTEBOOKS = rows(
         "if setups[stem].split() != setups[first].split()]",
     ),
 )
+READING = rows(
+    "The form of the notebooks",
+    "tests/reading.py",
+    "test_reading.py",
+    (
+        "form-too-long",
+        "a chapter is longer than somebody reads",
+        "4,001 words, 401 lines of code",
+        "`4,001 words, above 4,000`",
+        "test_what_is_too_long_is_named",
+        "for name, (size, most) in measured.items() if size > most]",
+        "for name, (size, most) in measured.items() if size > 2 * most]",
+    ),
+    (
+        "form-bounds-hidden",
+        "a folded cell does more than hold numbers to bounds",
+        "a folded cell that prints",
+        "`the bounds of 2.1 A: it holds more than assertions`",
+        "test_a_broken_cell_of_bounds_has_the_complaint",
+        "        elif not isinstance(node, ast.Assert | ast.Assign):\n",
+        "        elif False:\n",
+    ),
+    (
+        "form-dead-end",
+        "a chapter ends without saying where to go next",
+        "a summary without a link",
+        "`the summary does not end with a paragraph that links to where to go next`",
+        "test_the_summary_says_where_to_go_next",
+        '    if last.startswith("-") or "](" not in last:\n',
+        "    if False:\n",
+    ),
+)
+NUMBERS = rows(
+    "The form of the notebooks",
+    "tests/said.py",
+    "test_reading.py",
+    (
+        "form-number-not-shown",
+        "a number in the text is not the one that was measured",
+        "22.8 nats beside an output of 22.93",
+        "`2.1 A: 22.8 in: The KL is 22.8 nats.`",
+        "test_a_number_that_is_not_shown_is_named",
+        "    half = 0.5 * 10.0**-digits + 1e-9\n",
+        "    half = 1.0\n",
+    ),
+)
+WRITTEN_OUT = rows(
+    "Keeping what was trained",
+    "vae_utils/written_out.py",
+    "test_written_out.py",
+    (
+        "written-out-edited",
+        "a reader edits the loss on the page, and the model that was kept for the package is loaded",
+        "another factor before the KL, in a function that the page's model calls",
+        "the model is trained anew: its key is another one",
+        "test_an_edit_ends_it",
+        "    return all(_same(_meant(ours, name), _meant(theirs, name), assumed) for name in names)\n",
+        "    return True\n",
+    ),
+    (
+        "written-out-patched",
+        "the package was changed in the running kernel, and the page's code still counts as the package's",
+        "a method of models.VAE replaced",
+        "they count as different code",
+        "test_what_was_put_into_the_package_by_hand_is_not_written_out",
+        "        name in mine and name in other and _same(mine[name], other[name], assumed)\n",
+        "        True\n",
+    ),
+    (
+        "written-out-stale",
+        "the file of the package was edited after it was loaded, and the page is compared with the new text",
+        "a file that says 0.25 where 0.5 is loaded",
+        "they count as different code",
+        "test_a_class_of_the_package_that_is_of_an_older_text_is_not",
+        "    return function.__code__ in _codes(",
+        "    return True or function.__code__ in _codes(",
+    ),
+)
+STEPS = rows(
+    "Training",
+    "vae_utils/training_checks.py",
+    "test_training.py",
+    (
+        "step-returns-nothing",
+        "a step of the reader's own returns no terms",
+        "None, one tensor, two, three of the wrong shapes",
+        "`step must return loss [], recon [B] and kl [B], tensors of floats, and returned None`",
+        "test_a_step_that_returns_no_terms_is_refused",
+        "    if not isinstance(terms, tuple) or len(terms) != 3 or ",
+        "    if isinstance(terms, complex) and ",
+    ),
+)
+STORED = rows(
+    "Figures",
+    "vae_utils/pixels.py",
+    "test_pixels.py",
+    (
+        "picture-stored-grey",
+        "grey digits are stored with coloured specks",
+        "thousands of colours beside a ramp of greys",
+        "grey stays grey, within a few levels",
+        "test_grey_stays_grey_and_near",
+        "        colours[~grey] = _grouped(colours[~grey], counts[~grey], most)\n",
+        "        colours[:] = _grouped(colours, counts, most)\n",
+    ),
+)
 SAME_CODE = rows(
     "The form of the notebooks",
     "tests/same_code.py",
@@ -897,7 +1003,7 @@ TOOLS = rows(
         "`scrub 7`",
         "`No notebook is called 7; there are: 01_good, 02_bad.`",
         "test_an_unknown_notebook_is_named",
-        "        if not any(path.stem.startswith(name) for path in every):\n",
+        "        if not paths:\n",
         "        if False:\n",
     ),
     (
@@ -1524,6 +1630,21 @@ FAULTS: list[Fault] = [
     *(SIZES + TRAINING + STARTING + CHANGED + FITTING + KEEPING + RESUMING + LOCK + CHECKPOINTS),
     *(LATENT + WAYS + SHAPES + MEASURES + JUDGE + SAMPLES),
     *(PICTURES + SKETCH + TOUCH + PANEL + SLIDER_VALUES + SLIDERS + EXPORT + FIGURES),
-    *(NOTEBOOKS + SAME_CODE + LAYERS + COMMANDS + TOOLS + ADDRESS + LAB + COLAB + TABLES),
+    *(
+        NOTEBOOKS
+        + READING
+        + NUMBERS
+        + SAME_CODE
+        + WRITTEN_OUT
+        + STEPS
+        + STORED
+        + LAYERS
+        + COMMANDS
+        + TOOLS
+        + ADDRESS
+        + LAB
+        + COLAB
+        + TABLES
+    ),
     *(SHELL + SHELL_CONFIG + SHELL_TRAIN + SHELL_DRAW),
 ]

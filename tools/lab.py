@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tools.files import ROOT, clear, read, to_text
+from tools.files import ROOT, clear, find, read, to_text
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -67,9 +67,9 @@ def copy_project(target: Path) -> None:
     """Copy the notebooks without their outputs, and the files that they name, in the project's shape."""
     for folder in ("images", "data/results"):
         shutil.copytree(ROOT / folder, target / folder)
-    (target / "notebooks").mkdir()
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        (target / "notebooks" / path.name).write_text(to_text(clear(read(path))), encoding="utf-8")
+    (target / "notebooks" / "asides").mkdir(parents=True)
+    for path in find([], ROOT / "notebooks"):
+        (target / path.relative_to(ROOT)).write_text(to_text(clear(read(path))), encoding="utf-8")
 
 
 def private(folder: Path, environment: Mapping[str, str]) -> dict[str, str]:

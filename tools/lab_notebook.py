@@ -50,7 +50,7 @@ class Notebook:
         page.route(BADGE, lambda route: route.fulfill(content_type="image/svg+xml", body=EMPTY))
 
     def open(self, stem: str) -> None:
-        """Show notebooks/stem.ipynb of the served folder, and wait for its kernel."""
+        """Show notebooks/stem.ipynb, an aside's too, of the served folder, and wait for its kernel."""
         self.stem = stem
         self.page.goto(self.server.url(f"lab/tree/notebooks/{stem}.ipynb") + "&reset")
         self.page.wait_for_function(READY)
@@ -147,6 +147,6 @@ def opened(browser: "Browser", server: Server, stem: str, evidence: Path | None 
             yield notebook
         except Exception:
             if evidence is not None:
-                notebook.save_evidence(evidence, stem)
+                notebook.save_evidence(evidence, stem.replace("/", "-"))
             raise
         notebook.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")

@@ -73,9 +73,9 @@ def _answer(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
-    """Return mu and logvar of each image's cloud [N, L], on the CPU.
+    """Return mu and logvar [N, L] of the approximate posterior of each image, on the CPU.
 
-    Raises: TypeError for a model whose codes are no clouds (an autoencoder), or that has none; as `evaluate`.
+    Raises: TypeError for a model that answers with no distribution (an autoencoder), or that has none; as `evaluate`.
     """
 
     def both(x: Tensor, y: Tensor) -> Tensor:
@@ -105,7 +105,7 @@ def log_likelihood(model: nn.Module, images: Tensor, samples: int, seed: int = 0
     """Return an importance-sampled estimate of log p(x) [B], in nats: a lower bound on average.
 
     Burda, Grosse & Salakhutdinov 2016, equation 8, with the encoder as proposal. For grey pixels and
-    a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of black-and-white throws of x.
+    a Bernoulli decoder p(x | z) is exp(-cross-entropy): a bound on the mean log p of x binarised by sampling.
     For a conditional model it is log p(x | condition), as in Sohn, Lee & Yan 2015; notebook 06, sections 6.3 and 6.9.
     All samples of some images are decoded as one batch, which keeps a GPU busy.
 

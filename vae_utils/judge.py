@@ -50,7 +50,7 @@ def accepted(judge: DigitJudge, images: Tensor) -> float:
 def variety(images: Tensor, labels: Tensor) -> float:
     """Return the variance of the pixels within a class, summed over pixels and averaged over the classes present.
 
-    Near 0 for a model that draws the same seven again and again; compare with real digits. Notebook 05, section 5.6.
+    Near 0 for a model that draws the same seven again and again; compare with real digits. The aside to notebook 05.
 
     Shapes: images [B, C, H, W] in [0, 1], labels int64 [B].
     Raises: TypeError or ValueError for other images or labels, or a class with one image, which has no variance.

@@ -128,7 +128,7 @@ def spread_labels(
 ) -> Tensor:
     """Return how much of each example each class has [N, classes], rows summing to 1, labels flowing along a graph.
 
-    F <- alpha S F + (1 - alpha) Y, Y the one-hot shown labels: Zhou et al. (2004), sec. 2, step 3; notebook 07, 7.1.
+    F <- alpha S F + (1 - alpha) Y, Y the one-hot shown labels: Zhou et al. (2004), sec. 2, step 3; notebook 07, 7.2.
 
     Shapes: graph [N, N] of `neighbour_graph`; labels int64 [N], UNKNOWN where nobody has said.
 

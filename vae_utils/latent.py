@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Codes:
-    """The clouds q(z | x) of images as examples to train on: mu and logvar [N, L], labels [N]; notebook 07, 7.6.
+    """The approximate posteriors of images as examples to train on: mu, logvar [N, L], labels [N]; notebook 07, 7.6.
 
-    It stands where a `data.Split` does. Indexing draws a code from each cloud, as an image [1, 1, L], so that M2 in
+    It stands where a `data.Split` does. Indexing draws a code from each, as an image [1, 1, L], so that M2 in
     "M1+M2" (Kingma et al. 2014, sec. 2.3) sees another sample at each visit.
 
     Raises: TypeError or ValueError, when it is made, for other types, shapes, values or lengths.
@@ -85,10 +85,10 @@ def spherical(a: Tensor, b: Tensor, t: float | Tensor) -> Tensor:
 
 
 def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the mean [L] and the covariance [L, L] of the mixture of clouds N(mu_n, exp(logvar_n)).
+    """Return the mean [L] and the covariance [L, L] of the aggregate posterior, the mixture of N(mu_n, exp(logvar_n)).
 
-    The law of total variance: Cov[z] = E[Cov[z | x]] + Cov[E[z | x]], the mean width of the clouds plus the spread of
-    their centres; notebook 05, section 5.6.
+    The law of total variance: Cov[z] = E[Cov[z | x]] + Cov[E[z | x]], the mean variance within q(z | x) plus the spread
+    of the means; the aside to notebook 05.
 
     Shapes: mu and logvar [N, L], N at least 2. Raises: TypeError, ValueError.
     """
@@ -100,7 +100,7 @@ def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class ClassGaussians:
-    """One Gaussian for each class: weights [K], means [K, L], covariances [K, L, L]; notebook 05, section 5.6.
+    """One Gaussian for each class: weights [K], means [K, L], covariances [K, L, L]; the aside to notebook 05.
 
     Raises: TypeError or ValueError, when it is made, for weights that are no probabilities, means that are not finite,
     covariances that are none, or parts that do not fit each other.
@@ -122,7 +122,7 @@ class ClassGaussians:
 
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, diagonal: bool = False) -> "ClassGaussians":
-        """Return the Gaussians with the mean and the covariance of the clouds of each class, or only its diagonal.
+        """Return the Gaussians with the mean and the covariance of the codes of each class, or only its diagonal.
 
         Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
         Raises: ValueError if a class has no more images than there are dimensions; TypeError.
@@ -168,7 +168,7 @@ class ClassGaussians:
 
 @dataclass(frozen=True)
 class ClassMixtures:
-    """A mixture of several Gaussians for each class, by scikit-learn; notebook 05, section 5.6, and 06, section 6.6."""
+    """A mixture of several Gaussians for each class, by scikit-learn; the aside to notebook 05, and 06, section 6.7."""
 
     mixtures: "tuple[GaussianMixture, ...]"
 
@@ -180,7 +180,7 @@ class ClassMixtures:
 
     @classmethod
     def fit(cls, mu: Tensor, logvar: Tensor, labels: Tensor, parts: int, seed: int = 0) -> "ClassMixtures":
-        """Return mixtures of `parts` Gaussians, fitted to one draw from each image's cloud, class by class.
+        """Return mixtures of `parts` Gaussians, fitted to one draw from each q(z | x), class by class.
 
         Shapes: mu and logvar [N, L], labels [N] from 0 to K - 1.
         Raises: ValueError if a class has fewer than 10 images for each Gaussian.
@@ -196,7 +196,9 @@ class ClassMixtures:
             )
         z = reparameterize(mu, logvar, torch.Generator().manual_seed(seed)).double().numpy()
         if not (np.abs(z) < 1e100).all():  # whose squares are numbers
-            raise ValueError("mu and logvar must not be so large that a draw from a cloud is 1e100 or more: scale them")
+            raise ValueError(
+                "mu and logvar must not be so large that a draw from q(z | x) is 1e100 or more: scale them"
+            )
         options = {"init_params": "k-means++", "tol": 1e-2, "max_iter": 200, "reg_covar": 1e-3, "random_state": seed}
         return cls(tuple(GaussianMixture(parts, **options).fit(z[labels == k]) for k in range(len(counts))))
 

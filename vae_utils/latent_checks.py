@@ -54,7 +54,7 @@ def check_probabilities(name: str, weights: Tensor) -> None:
 
 
 def check_clouds(mu: Tensor, logvar: Tensor) -> None:
-    """Raise unless these are at least two clouds of finite moments."""
+    """Raise unless these are at least two Gaussians of finite moments."""
     inputs.check_finite("mu", inputs.check_floats("mu", mu, "N", "L"))
     inputs.check_finite("logvar", inputs.check_floats("logvar", logvar, *mu.shape))
     if len(mu) < 2 or mu.shape[1] == 0:
@@ -65,6 +65,6 @@ def check_clouds(mu: Tensor, logvar: Tensor) -> None:
 
 
 def check_classes(mu: Tensor, logvar: Tensor, labels: Tensor) -> Tensor:
-    """Raise unless these are clouds with a label each; return how many each class has."""
+    """Raise unless these are Gaussians with a label each; return how many each class has."""
     check_clouds(mu, logvar)
     return inputs.check_labels("labels", labels, len(mu), len(mu)).bincount()

@@ -1,4 +1,4 @@
-"""The terms of the loss, as pure functions: one value per example, in nats where it is a price.
+"""The terms of the loss, as pure functions: one value per example, in nats where it is a negative log probability.
 
 B examples, D pixels, L latent dimensions, S samples. Sums run over D or L; the mean over B is the caller's.
 """
@@ -137,7 +137,7 @@ def effective_beta(
     image_shape: tuple[int, ...] = (1, 28, 28),
     latent_dim: int = 20,
 ) -> float:
-    """Return the beta that a way of writing the loss amounts to: its price of a nat of KL in nats of reconstruction.
+    """Return the beta that a way of writing the loss amounts to: what a nat of KL costs in nats of reconstruction.
 
     The loss is asked, not read: at random answers of encoder and decoder its value must be
     a * mean_B(nll) + b * mean_B(KL) + constant, and beta = b / a, the same for B = 4 and 8. Notebook 03, section 3.7.
@@ -162,9 +162,9 @@ def _beta_for(batch: int, loss: Callable, nll: Callable, image_shape: tuple[int,
         x_out = (0.3 + 0.2 * k) * torch.randn(x.shape, generator=generator, dtype=x.dtype)
         spread = 0.3 + 0.2 * (3 * k % 8)  # both terms differ from probe to probe, and not in step
         mu, logvar = spread * torch.randn(2, batch, latent_dim, generator=generator, dtype=x.dtype)
-        price = _answer("nll", nll, [batch], x_out=x_out, x=x)
+        cost = _answer("nll", nll, [batch], x_out=x_out, x=x)
         value = _answer("loss", loss, [], x_out=x_out, x=x, mu=mu, logvar=logvar)
-        rows.append(torch.stack([price.mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]).detach().double())
+        rows.append(torch.stack([cost.mean(), gaussian_kl(mu, logvar).mean(), x.new_ones(())]).detach().double())
         values.append(value.detach())
     terms, value = torch.stack(rows), torch.stack(values).double()
     a, b, constant = torch.linalg.lstsq(terms, value[:, None]).solution[:, 0].tolist()

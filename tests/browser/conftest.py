@@ -36,7 +36,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
     report = yield
     stem = getattr(item, "callspec", None) and item.callspec.params.get("notebook")
     if report.failed and stem:
-        name = stem
+        name = stem.replace("/", "-")
         if report.when == "call":
             name = re.sub(r"\W+", "-", item.name).strip("-")
             item.funcargs["notebook"].save_evidence(EVIDENCE, name)

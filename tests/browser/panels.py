@@ -14,7 +14,7 @@ import numpy as np
 from nbformat import NotebookNode
 from scripts import DRAWN, INK, MOVED, PICTURE, PLACED, SETTLED, VALUES
 
-from tools.files import read
+from tools.files import find, read
 from tools.lab_notebook import PATIENCE, Notebook
 
 if TYPE_CHECKING:
@@ -31,8 +31,9 @@ def has_panel(cell: NotebookNode) -> bool:
 
 
 def with_panels(folder: Path) -> list[str]:
-    """Return the names of the notebooks that have panels."""
-    return [path.stem for path in sorted(folder.glob("*.ipynb")) if any(map(has_panel, read(path).cells))]
+    """Return the names of the notebooks that have panels, asides/ before those of asides."""
+    paths = [path for path in find([], folder) if any(map(has_panel, read(path).cells))]
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
 
 
 @dataclass

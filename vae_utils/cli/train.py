@@ -203,8 +203,8 @@ def _splits(plan: Plan, dataset: Dataset) -> tuple[Split | Codes, Split | Codes]
 
 
 def _codes(path: Path, split: Split) -> Codes:
-    """Return the clouds that a kept VAE makes of images, as a split."""
+    """Return the approximate posteriors that a kept VAE gives to images, as a split."""
     kept = drawing.open_painter(path)
     if not isinstance(kept.model, models.VAE):
-        raise ValueError(f"codes_of wants a VAE, whose codes are clouds: {path} is an {kept.name}")
+        raise ValueError(f"codes_of wants a VAE, which answers with mu and logvar: {path} is an {kept.name}")
     return Codes(*encode_clouds(kept.model, split), split.labels)

@@ -22,7 +22,7 @@ class PoseVAE(VAE):
 
     z = (pose [B, 6], content [B, latent_dim - 6]), all of it N(0, I) a priori, so that the ELBO is a VAE's. The decoder
     draws the content, and an affine map made of the pose (`affine`) puts it into place; the encoder finds the pose
-    first, and looks at the straightened image for the rest. Nothing tells it what upright is: it settles on one
+    first, and looks at the aligned image for the rest. Nothing tells it what upright is: it settles on one
     pose for all digits. The design is that of Detlefsen & Hauberg (2019), with a six-number pose.
     """
 
@@ -42,7 +42,7 @@ class PoseVAE(VAE):
             self.poser[-1].bias.copy_(torch.tensor([0.0, -2.0]).repeat_interleave(len(POSE)))
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return mu and logvar [B, L] of q(z | x): pose first, then content, read from the straightened image."""
+        """Return mu and logvar [B, L] of q(z | x): pose first, then content, read from the aligned image."""
         self._check_images(x)
         pose, pose_logvar = self.poser(x).chunk(2, dim=1)
         mu, logvar = self.encoder(warp(x, affine(pose))).chunk(2, dim=1)

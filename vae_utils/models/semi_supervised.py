@@ -23,7 +23,7 @@ MOST_DRAWS = 10_000
 
 
 class LabelledVAE(VAE):
-    """A VAE with a small classifier on its code, trained together: notebook 07, section 7.2.
+    """A VAE with a small classifier on its code, trained together: the aside to notebook 07.
 
     Its loss is recon + beta KL + weight * cross-entropy, in nats, the last only where the label is known and only in
     training; the beta is `fit`'s.
@@ -113,7 +113,7 @@ class M2(CVAE):
         return torch.bernoulli(x) if self.config["binarise"] else x
 
     def terms(self, x: Tensor, y: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return what an image costs and what its latents cost, [B] each, in nats; notebook 07, section 7.5.
+        """Return the reconstruction term and the KL terms [B] of each image, in nats; notebook 07, section 7.5.
 
         On a GPU `nonzero` waits once a step: how many pairs of image and class count is known only then.
 
