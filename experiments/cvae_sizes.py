@@ -35,7 +35,7 @@ def obedience(model: models.CVAE, mnist: data.Dataset) -> table.Row:
     """Return how often samples are what was asked for, for four densities of the codes, and rebuilt test digits."""
     the_judge, generator = judge.load_judge(mnist), torch.Generator().manual_seed(0)
     asked = torch.arange(10).repeat_interleave(PER_CLASS)
-    mu, logvar = evaluation.encode_clouds(model, mnist.train)
+    mu, logvar = evaluation.encode_posteriors(model, mnist.train)
     codes = {"prior": torch.randn(len(asked), mu.shape[1], generator=generator)}
     codes["cooler"] = 0.8 * codes["prior"]
     codes["gaussian"] = latent.ClassGaussians.fit(mu, logvar, mnist.train.labels).sample(asked, generator)

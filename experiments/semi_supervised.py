@@ -101,7 +101,7 @@ def straightened(model: models.PoseVAE, split: Split) -> Split:
 
 def codes(model: models.VAE, split: Split) -> latent.Codes:
     """Return the approximate posteriors of a split."""
-    mu, logvar = evaluation.encode_clouds(model, split)
+    mu, logvar = evaluation.encode_posteriors(model, split)
     return latent.Codes(mu, logvar, split.labels)
 
 

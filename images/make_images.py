@@ -51,7 +51,7 @@ def explorer() -> None:
     torch.manual_seed(0)
     model = models.VAE(20, "conv")
     keeping.fit_once("vae-20", model, mnist, steps=2000, lr=4e-3, seed=0)
-    mu, logvar = evaluation.encode_clouds(model, mnist.test)
+    mu, logvar = evaluation.encode_posteriors(model, mnist.test)
     kl = losses.gaussian_kl(mu[..., None], logvar[..., None]).mean(0)
     alive = [d for d in kl.argsort(descending=True).tolist() if kl[d] > 0.1]
     widgets.export_html(model, HERE / "latent_explorer.html", dimensions=alive, title="Sixteen numbers, one digit")

@@ -37,6 +37,29 @@ def minutes(nb: NotebookNode) -> int:
     return 5 * round((words(nb) / WORDS_A_MINUTE + code_lines(nb) / LINES_A_MINUTE) / 5)
 
 
+def short_path(nb: NotebookNode) -> list[str]:
+    """Return the numbers of the sections that the front matter calls the short path, `4.1 to 4.3` spelled out."""
+    line = MINUTES.search(nb.cells[0].source)[0].split("Short path: ")[1]
+    first = re.sub(
+        r"(\d)\.(\d+) to \d\.(\d+)", lambda m: f"{[f'{m[1]}.{k}' for k in range(int(m[2]), int(m[3]) + 1)]}", line
+    )
+    return re.findall(r"\d\.\d+", first)
+
+
+def short_minutes(nb: NotebookNode) -> float:
+    """Return how long the short path takes to read, with what comes before its first section, and the summary."""
+    wanted, section, parts = short_path(nb), "front", []
+    for cell in nb.cells:
+        if cell.cell_type == "code":
+            parts += [cell] * (section in wanted)
+            continue
+        for text in re.split(r"(?m)^(?=## )", cell.source):
+            section = text.split()[1] if text.startswith("## ") else section
+            parts += [NotebookNode(cell, source=text)] * (section in (*wanted, "front", "Summary"))
+    path = NotebookNode(cells=parts)
+    return words(path) / WORDS_A_MINUTE + code_lines(path) / LINES_A_MINUTE
+
+
 def check_walk(nb: NotebookNode) -> list[str]:
     """Return by how much a notebook is longer than somebody reads."""
     measured = {"words": (words(nb), MOST_WORDS), "lines of code": (code_lines(nb), MOST_LINES)}

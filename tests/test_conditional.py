@@ -168,7 +168,7 @@ def test_measures_of_a_split_tell_the_label(toy):
     model = seeded(lambda: CVAE(2, image_shape=SMALL))
     x, y = toy.test[:]
     torch.testing.assert_close(evaluation.encode_means(model, toy.test), model.encode(x, y)[0].detach())
-    torch.testing.assert_close(evaluation.encode_clouds(model, toy.test)[1], model.encode(x, y)[1].detach())
+    torch.testing.assert_close(evaluation.encode_posteriors(model, toy.test)[1], model.encode(x, y)[1].detach())
     other = Split(toy.test.images, (y + 1) % 10)
     assert not torch.allclose(evaluation.encode_means(model, other), evaluation.encode_means(model, toy.test))
     assert evaluation.evaluate(model, other) != evaluation.evaluate(model, toy.test)

@@ -62,7 +62,7 @@ def test_predict_and_encode_means_keep_the_order(model, toy, monkeypatch):
     monkeypatch.setattr(evaluation, "CHUNK", 16)
     x, _ = toy.test[:]
     torch.testing.assert_close(evaluation.encode_means(model, toy.test), model.encode(x)[0].detach())
-    for clouds, expected in zip(evaluation.encode_clouds(model, toy.test), model.encode(x), strict=True):
+    for clouds, expected in zip(evaluation.encode_posteriors(model, toy.test), model.encode(x), strict=True):
         torch.testing.assert_close(clouds, expected.detach())
     plain = Autoencoder(2, image_shape=(1, 8, 8))
     torch.testing.assert_close(evaluation.encode_means(plain, toy.test), plain.encode(x).detach())
@@ -165,7 +165,7 @@ def test_evaluate_wants_images_and_labels_of_a_split(model):
 MEASURES = {
     "evaluate": lambda model, split: evaluation.evaluate(model, split),
     "predict": lambda model, split: evaluation.predict(model, split[:][0]),
-    "encode_clouds": lambda model, split: evaluation.encode_clouds(model, split),
+    "encode_posteriors": lambda model, split: evaluation.encode_posteriors(model, split),
     "encode_means": lambda model, split: evaluation.encode_means(model, split),
     "log_likelihood": lambda model, split: evaluation.log_likelihood(model, split[:][0], samples=2),
     "active_units": lambda model, split: evaluation.active_units(model, split),
@@ -301,7 +301,7 @@ def test_what_cannot_be_measured_is_refused(call, kind, said, model):
         call(model, torch.ones(4, 1, 8, 8))
 
 
-@pytest.mark.parametrize("name", ["encode_clouds", "encode_means", "log_likelihood", "active_units"])
+@pytest.mark.parametrize("name", ["encode_posteriors", "encode_means", "log_likelihood", "active_units"])
 def test_what_classifies_has_no_codes(name, toy):
     for model in (DigitJudge(image_shape=(1, 8, 8)), Classifier(image_shape=(1, 8, 8))):
         with pytest.raises(TypeError, match=f"model must have encode.*: {type(model).__name__} has no encode"):
@@ -310,7 +310,7 @@ def test_what_classifies_has_no_codes(name, toy):
 
 def test_an_autoencoder_has_no_clouds(toy):
     with pytest.raises(TypeError, match="an? Autoencoder gives one code: encode_means"):
-        evaluation.encode_clouds(Autoencoder(2, image_shape=(1, 8, 8)), toy.test)
+        evaluation.encode_posteriors(Autoencoder(2, image_shape=(1, 8, 8)), toy.test)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The form of every notebook: anatomy, lengths, stored outputs, links, and code that is also in the package."""
 
+import re
+
 import hygiene
 import pytest
 import reading
@@ -79,6 +81,24 @@ def test_same_setup_cell_everywhere():
 def test_readme_lists_every_notebook():
     readme = ROOT / "README.md"
     assert hygiene.check_readme(readme.read_text(encoding="utf-8") if readme.exists() else "", STEMS) == []
+
+
+def test_readme_says_how_long_a_chapter_takes_as_the_chapter_does():
+    rows = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    for stem, nb in NOTEBOOKS.items():
+        (row,) = (
+            line for line in rows if line.startswith("|") and f"(notebooks/{stem}.ipynb)" in line and " min, " in line
+        )
+        read_for, run_for = reading.MINUTES.search(nb.cells[0].source)[0].split("running")
+        said = [re.search(r"\d+", text)[0] for text in (read_for, run_for)]
+        assert re.search(r"\| (\d+) min, (\d+) min", row).groups() == tuple(said), stem
+
+
+def test_the_short_path_takes_three_hours_and_leads_through_sections_that_exist():
+    assert 160 < sum(reading.short_minutes(nb) for nb in NOTEBOOKS.values()) < 200
+    for nb in NOTEBOOKS.values():
+        numbers = {title.split()[0] for title in hygiene.headings(nb, 2)}
+        assert set(reading.short_path(nb)) <= numbers
 
 
 def test_one_address_everywhere():

@@ -142,7 +142,7 @@ CALLS |= {
     "evaluation.device_of": (evaluation.device_of, {"model": VAE}),
     "evaluation.evaluate": (evaluation.evaluate, MEASURED | {"beta": 1.0, "seed": 0}),
     "evaluation.predict": (evaluation.predict, {"model": MADE["Classifier"], "images": X}),
-    "evaluation.encode_clouds": (evaluation.encode_clouds, MEASURED),
+    "evaluation.encode_posteriors": (evaluation.encode_posteriors, MEASURED),
     "evaluation.encode_means": (evaluation.encode_means, MEASURED),
     "evaluation.log_likelihood": (
         evaluation.log_likelihood,

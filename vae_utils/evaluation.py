@@ -72,7 +72,7 @@ def _answer(model: nn.Module, x: Tensor) -> Tensor:
     return answer
 
 
-def encode_clouds(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
+def encode_posteriors(model: nn.Module, split: Split) -> tuple[Tensor, Tensor]:
     """Return mu and logvar [N, L] of the approximate posterior of each image, on the CPU.
 
     Raises: TypeError for a model that answers with no distribution (an autoencoder), or that has none; as `evaluate`.
@@ -212,3 +212,6 @@ def _numbers(parts: list[Tensor]) -> list[Tensor]:
     if any(part.isnan().any() for part in parts):
         raise ValueError("model makes NaN of these images: weights that are not finite, or too large; train it anew")
     return parts
+
+
+encode_clouds = encode_posteriors

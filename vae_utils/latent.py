@@ -92,7 +92,7 @@ def total_covariance(mu: Tensor, logvar: Tensor) -> tuple[Tensor, Tensor]:
 
     Shapes: mu and logvar [N, L], N at least 2. Raises: TypeError, ValueError.
     """
-    latent_checks.check_clouds(mu, logvar)
+    latent_checks.check_gaussians(mu, logvar)
     within = torch.diag(logvar.exp().mean(0))
     between = torch.cov(mu.T, correction=0)
     return mu.mean(0), within + between

@@ -53,7 +53,7 @@ def check_probabilities(name: str, weights: Tensor) -> None:
         raise ValueError(f"{name} must be probabilities, which sum to 1, not to {weights.sum():g}: divide by their sum")
 
 
-def check_clouds(mu: Tensor, logvar: Tensor) -> None:
+def check_gaussians(mu: Tensor, logvar: Tensor) -> None:
     """Raise unless these are at least two Gaussians of finite moments."""
     inputs.check_finite("mu", inputs.check_floats("mu", mu, "N", "L"))
     inputs.check_finite("logvar", inputs.check_floats("logvar", logvar, *mu.shape))
@@ -66,5 +66,5 @@ def check_clouds(mu: Tensor, logvar: Tensor) -> None:
 
 def check_classes(mu: Tensor, logvar: Tensor, labels: Tensor) -> Tensor:
     """Raise unless these are Gaussians with a label each; return how many each class has."""
-    check_clouds(mu, logvar)
+    check_gaussians(mu, logvar)
     return inputs.check_labels("labels", labels, len(mu), len(mu)).bincount()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from vae_utils import checkpoints, inputs
 from vae_utils.data import CLASSES, Dataset, Split, load_dataset
-from vae_utils.evaluation import CHUNK, encode_clouds, encode_means
+from vae_utils.evaluation import CHUNK, encode_means, encode_posteriors
 from vae_utils.latent import ClassGaussians
 from vae_utils.models import CVAE, VAE, Autoencoder, CodeM2, Completer, ConditionalVAE
 from vae_utils.models.vae import MOST_TEMPERATURE
@@ -45,7 +45,7 @@ class Kept:
         if isinstance(self.model, Autoencoder):  # its codes have no width
             mu = encode_means(self.model, self.dataset.train)
             return ClassGaussians.fit(mu, torch.full_like(mu, -80.0), self.dataset.train.labels)
-        return ClassGaussians.fit(*encode_clouds(self.model, self.dataset.train), self.dataset.train.labels)
+        return ClassGaussians.fit(*encode_posteriors(self.model, self.dataset.train), self.dataset.train.labels)
 
     @property
     def way(self) -> str:

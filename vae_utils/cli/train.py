@@ -18,7 +18,7 @@ from vae_utils.cli.arguments import add_option, add_options, kind_of
 from vae_utils.cli.commands import PROG, Stopped
 from vae_utils.cli.settings import Plan
 from vae_utils.data import Dataset, Split, load_dataset
-from vae_utils.evaluation import encode_clouds, evaluate
+from vae_utils.evaluation import encode_posteriors, evaluate
 from vae_utils.fingerprints import fingerprint
 from vae_utils.labels import draw_labels, hide_labels
 from vae_utils.latent import Codes
@@ -207,4 +207,4 @@ def _codes(path: Path, split: Split) -> Codes:
     kept = drawing.open_painter(path)
     if not isinstance(kept.model, models.VAE):
         raise ValueError(f"codes_of wants a VAE, which answers with mu and logvar: {path} is an {kept.name}")
-    return Codes(*encode_clouds(kept.model, split), split.labels)
+    return Codes(*encode_posteriors(kept.model, split), split.labels)
