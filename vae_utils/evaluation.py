@@ -212,6 +212,3 @@ def _numbers(parts: list[Tensor]) -> list[Tensor]:
     if any(part.isnan().any() for part in parts):
         raise ValueError("model makes NaN of these images: weights that are not finite, or too large; train it anew")
     return parts
-
-
-encode_clouds = encode_posteriors
