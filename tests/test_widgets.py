@@ -66,7 +66,7 @@ def counted(draw, calls: list):
 
 
 def read(data: bytes) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(data)))
+    return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))  # with a palette or without
 
 
 @pytest.mark.parametrize("draw", [curve, shade])
