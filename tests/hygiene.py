@@ -10,7 +10,6 @@ from urllib.parse import unquote
 
 import nbformat
 from nbformat import NotebookNode
-from reading import bounds
 
 from tools.address import badge
 from tools.files import BAR, KERNELSPEC, to_text
@@ -20,11 +19,17 @@ IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)\s]+)")
 TAG = re.compile(r"<(?:a|img)\b[^>]*>")
 NOT_LINKS = re.compile(r"\$\$.*?\$\$|\$[^$\n]+\$|`[^`\n]+`", re.DOTALL)  # formulas and code
 MACHINE_PATH = re.compile(r"(?<![\w./])(/(root|home|tmp|work|Users|var|opt|mnt)/\w|[A-Z]:\\\\?Users)")
+FENCED = re.compile(r"(?ms)^```.*?^```")
 TIME = re.compile(r"\b(seconds|minutes?)\b")
 
 
 def of_type(nb: NotebookNode, kind: str) -> list[NotebookNode]:
     return [cell for cell in nb.cells if cell.cell_type == kind]
+
+
+def bounds(cell: NotebookNode) -> bool:
+    """Tell whether a cell is folded, and holds trained numbers to bounds."""
+    return cell.cell_type == "code" and "bounds" in cell.metadata.get("tags", [])
 
 
 def lines(cell: NotebookNode) -> int:
@@ -33,7 +38,7 @@ def lines(cell: NotebookNode) -> int:
 
 def prose(cell: NotebookNode) -> str:
     """Return Markdown without its fenced code."""
-    return re.sub(r"(?ms)^```.*?^```", "", cell.source)
+    return FENCED.sub("", cell.source)
 
 
 def headings(nb: NotebookNode, level: int) -> list[str]:

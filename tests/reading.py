@@ -3,11 +3,11 @@
 import ast
 import re
 
+from hygiene import bounds, front, headings, lines, of_type, prose
 from nbformat import NotebookNode
 
 MOST_WORDS, MOST_LINES = 4000, 400  # of a chapter, without what is folded
 WORDS_A_MINUTE, LINES_A_MINUTE = 130, 25
-FENCED = re.compile(r"(?ms)^```.*?^```")
 FOLDED = re.compile(r"(?s)<details>.*?</details>")
 TITLE = "# @title Bounds that this section's numbers must keep"
 COUNT = r"(?:a|one|two|three|four|five|\d+)"
@@ -15,35 +15,28 @@ TIMES = rf"Reading takes about (\d+) minutes, running (?:about |under )?{COUNT}(
 MINUTES = re.compile(rf"(?m)^{TIMES}\. Short path: .+\.$")
 
 
-def bounds(cell: NotebookNode) -> bool:
-    """Tell whether a cell is folded, and holds trained numbers to bounds."""
-    return cell.cell_type == "code" and "bounds" in cell.metadata.get("tags", [])
-
-
 def words(nb: NotebookNode) -> int:
     """Count the words of the text, without code in it and without what is folded."""
-    texts = (FOLDED.sub("", FENCED.sub("", cell.source)) for cell in nb.cells if cell.cell_type == "markdown")
-    return sum(len(text.split()) for text in texts)
+    return sum(len(FOLDED.sub("", prose(cell)).split()) for cell in of_type(nb, "markdown"))
 
 
 def code_lines(nb: NotebookNode) -> int:
     """Count the lines of code that are not empty and not folded."""
-    code = (cell for cell in nb.cells if cell.cell_type == "code" and not bounds(cell))
-    return sum(bool(line.strip()) for cell in code for line in cell.source.splitlines())
+    return sum(lines(cell) for cell in of_type(nb, "code") if not bounds(cell))
 
 
-def minutes(nb: NotebookNode) -> int:
-    """Return how long it takes to read, in steps of five minutes."""
-    return 5 * round((words(nb) / WORDS_A_MINUTE + code_lines(nb) / LINES_A_MINUTE) / 5)
+def minutes(nb: NotebookNode) -> float:
+    """Return how long it takes to read."""
+    return words(nb) / WORDS_A_MINUTE + code_lines(nb) / LINES_A_MINUTE
 
 
 def short_path(nb: NotebookNode) -> list[str]:
     """Return the numbers of the sections that the front matter calls the short path, `4.1 to 4.3` spelled out."""
-    line = MINUTES.search(nb.cells[0].source)[0].split("Short path: ")[1]
-    first = re.sub(
-        r"(\d)\.(\d+) to \d\.(\d+)", lambda m: f"{[f'{m[1]}.{k}' for k in range(int(m[2]), int(m[3]) + 1)]}", line
-    )
-    return re.findall(r"\d\.\d+", first)
+    line = MINUTES.search(front(nb))[0].split("Short path: ")[1]
+    found = []
+    for chapter, first, last in re.findall(r"(\d)\.(\d+)(?: to \d\.(\d+))?", line):
+        found += [f"{chapter}.{k}" for k in range(int(first), int(last or first) + 1)]
+    return found
 
 
 def short_minutes(nb: NotebookNode) -> float:
@@ -56,8 +49,7 @@ def short_minutes(nb: NotebookNode) -> float:
         for text in re.split(r"(?m)^(?=## )", cell.source):
             section = text.split()[1] if text.startswith("## ") else section
             parts += [NotebookNode(cell, source=text)] * (section in (*wanted, "front", "Summary"))
-    path = NotebookNode(cells=parts)
-    return words(path) / WORDS_A_MINUTE + code_lines(path) / LINES_A_MINUTE
+    return minutes(NotebookNode(cells=parts))
 
 
 def check_walk(nb: NotebookNode) -> list[str]:
@@ -68,10 +60,10 @@ def check_walk(nb: NotebookNode) -> list[str]:
 
 def check_minutes(nb: NotebookNode) -> list[str]:
     """Return what is wrong with the line that says how long a chapter takes."""
-    found = MINUTES.search(re.split(r"(?m)^## Setup", "\n\n".join(c.source for c in nb.cells[:2]))[0])
+    found = MINUTES.search(front(nb))
     if not found:
         return ["no line `Reading takes about N minutes, running about M minutes on two cores. Short path: ...`"]
-    wanted = minutes(nb)
+    wanted = 5 * round(minutes(nb) / 5)
     return [] if int(found[1]) == wanted else [f"it takes {wanted} minutes to read, and not {found[1]}"]
 
 
@@ -108,7 +100,7 @@ def only_assertions(body: list[ast.stmt]) -> bool:
 
 def check_end(nb: NotebookNode, following: str | None) -> list[str]:
     """Return what is wrong with the end of the summary: it says where to go next."""
-    text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    text = "\n\n".join(cell.source for cell in of_type(nb, "markdown"))
     summary = re.search(r"(?s)^## Summary\s(.*?)(?=^## )", text, re.MULTILINE)
     last = summary[1].strip().split("\n\n")[-1] if summary else ""
     if last.startswith("-") or "](" not in last:
@@ -128,14 +120,14 @@ def aside_setup(chapters: str) -> str:
 
 def check_aside(nb: NotebookNode, stem: str, chapter: str, setup: str) -> list[str]:
     """Return what an aside lacks; chapter is the name of the notebook it belongs to, setup that notebook's cell."""
-    text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
-    first = next((cell.source for cell in nb.cells if cell.cell_type == "code"), "")
+    text = "\n\n".join(cell.source for cell in of_type(nb, "markdown"))
+    first = next((cell.source for cell in of_type(nb, "code")), "")
     wanted = {
         f"the first line is not `# Aside to {int(stem[:2])}: Title`": text.startswith(f"# Aside to {int(stem[:2])}: "),
         f"no link back to {chapter}": f"](../{chapter}.ipynb" in text,
-        "what it needs is not said": re.search(r"(?i)\bneeds?\b", text.split("## Setup")[0]),
-        "it has no Setup": "\n## Setup" in text,
-        "it does not end with `## What to take away`": re.findall(r"(?m)^## (.*)", text)[-1:] == ["What to take away"],
+        "what it needs is not said": re.search(r"(?i)\bneeds?\b", front(nb)),
+        "it has no Setup": "Setup" in headings(nb, 2),
+        "it does not end with `## What to take away`": headings(nb, 2)[-1:] == ["What to take away"],
         "its setup cell is not the chapters', one folder deeper": first == aside_setup(setup),
     }
     return [complaint for complaint, fine in wanted.items() if not fine]

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterable, Iterator
 
+from hygiene import FENCED
 from nbformat import NotebookNode
-from reading import FENCED
 
 SAID = re.compile(r"(?<![\w.,/#^_{-])(?:-|\$-\$|\u2212)?(\d[\d,]*(?:\.\d+)?)(\s?%)?(?![\w/])(?!\.\d)")
 SHOWN = re.compile(r"(?<![\w.])-?(\d[\d,_]*(?:\.\d+)?(?:e[+-]?\d+)?)(%?)")

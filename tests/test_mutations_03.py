@@ -117,5 +117,5 @@ class TestNotebook3(PlantedErrors):
     stem, mutations = "03_reparameterization_and_kl", MUTATIONS
 
 
-class TestAside3(PlantedErrors):
+class TestAsideToNotebook3(PlantedErrors):
     stem, mutations = "asides/03_taming_gradients", ASIDE

@@ -29,6 +29,7 @@ FORM = {
     "paths": hygiene.check_paths,
     "figures": hygiene.check_figures,
     "numbers": check_numbers,
+    "same code": lambda nb: check_same_code(nb, ROOT),
 }
 CHECKS = {
     "front": lambda stem, nb: hygiene.check_front(nb, stem, STEMS, repository()),
@@ -37,12 +38,10 @@ CHECKS = {
     "minutes": lambda stem, nb: reading.check_minutes(nb),
     "end": lambda stem, nb: reading.check_end(nb, dict(zip(STEMS, STEMS[1:], strict=False)).get(stem)),
     "links": lambda stem, nb: hygiene.check_links(nb, FOLDER),
-    "same code": lambda stem, nb: check_same_code(nb, ROOT),
 } | {name: lambda stem, nb, check=check: check(nb) for name, check in FORM.items()}
 OF_ASIDES = {
     "aside": lambda stem, nb: reading.check_aside(nb, stem, chapter_of(stem), SETUP),
     "links": lambda stem, nb: hygiene.check_links(nb, FOLDER / "asides"),
-    "same code": lambda stem, nb: check_same_code(nb, ROOT),
 } | {name: lambda stem, nb, check=check: check(nb) for name, check in FORM.items()}
 
 
@@ -89,7 +88,7 @@ def test_readme_says_how_long_a_chapter_takes_as_the_chapter_does():
         (row,) = (
             line for line in rows if line.startswith("|") and f"(notebooks/{stem}.ipynb)" in line and " min, " in line
         )
-        read_for, run_for = reading.MINUTES.search(nb.cells[0].source)[0].split("running")
+        read_for, run_for = reading.MINUTES.search(hygiene.front(nb))[0].split("running")
         said = [re.search(r"\d+", text)[0] for text in (read_for, run_for)]
         assert re.search(r"\| (\d+) min, (\d+) min", row).groups() == tuple(said), stem
 

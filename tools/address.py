@@ -48,10 +48,15 @@ def remote(root: Path = ROOT) -> str:
     return found[1]
 
 
+def repeats(root: Path = ROOT) -> list[Path]:
+    """Return the files that repeat the address, of those that there are."""
+    files = [root / "README.md", root / "CITATION.cff", *find([], root / "notebooks")]
+    return [path for path in files if path.exists()]
+
+
 def differing(repo: str, root: Path = ROOT) -> list[str]:
     """Return the names of the files in which another address than a given one stands."""
-    files = [root / "README.md", root / "CITATION.cff", *find([], root / "notebooks")]
-    texts = {path.name: path.read_text(encoding="utf-8") for path in files if path.exists()}
+    texts = {path.name: path.read_text(encoding="utf-8") for path in repeats(root)}
     own = [] if repository(root).lower() == repo.lower() else ["pyproject.toml"]  # GitHub does not tell cases apart
     found = {name: {match[0].lower() for match in REPEATED.finditer(text)} for name, text in texts.items()}
     return own + [name for name in found if any(not match.endswith(f"/{repo.lower()}") for match in found[name])]
@@ -85,8 +90,7 @@ def spread(repo: str | None = None, root: Path = ROOT) -> list[Path]:
         sys.exit(f"An address looks like OWNER/NAME, not {repo}.")
     project = root / "pyproject.toml"
     changed = [project] if repo and edit(project, SOURCE, rf"\g<1>{repo}\g<3>") else []
-    repeats = [root / "README.md", root / "CITATION.cff", *find([], root / "notebooks")]
-    return changed + [path for path in repeats if path.exists() and edit(path, REPEATED, rf"\g<1>{repository(root)}")]
+    return changed + [path for path in repeats(root) if edit(path, REPEATED, rf"\g<1>{repository(root)}")]
 
 
 def main(words: list[str]) -> None:

@@ -28,11 +28,14 @@ def find(names: list[str], folder: Path) -> list[Path]:
     if not names:
         return every
     wanted = [Path(name).name.removesuffix(".ipynb") for name in names]
-    found = {name: [p for p in every if p.stem.startswith(name) or p.parent.name == name] for name in wanted}
-    for name, paths in found.items():
-        if not paths:
+
+    def called(path: Path, name: str) -> bool:
+        return path.stem.startswith(name) or path.parent.name == name
+
+    for name in wanted:
+        if not any(called(path, name) for path in every):
             sys.exit(f"No notebook is called {name}; there are: {', '.join(path.stem for path in every) or 'none'}.")
-    return [path for path in every if any(path in paths for paths in found.values())]
+    return [path for path in every if any(called(path, name) for name in wanted)]
 
 
 def read(path: Path) -> NotebookNode:
